@@ -1,0 +1,97 @@
+"""The raw facts of a run, one dataclass per line kind of the journal.
+
+A journal is the time-ordered stream of these facts; everything else in a record is derived from
+it. Times are CLOCK_MONOTONIC seconds, shared by all processes of the machine (virtual seconds on
+a simulated device).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+JsonObject = dict[str, Any]
+
+Field = Literal[
+    "energy_j",  # cumulative energy counter
+    "power_w",  # NVML power usage (semantics depend on the architecture), RAPL has none
+    "power_instant_w",  # NVML field 186
+    "power_average_w",  # NVML field 185
+    "sm_clock_hz",
+    "mem_clock_hz",
+    "temperature_c",
+    "power_limit_w",
+    "pstate",
+    "throttle_power_s",  # NVML field 74, cumulative
+    "throttle_thermal_s",  # NVML fields 269 + 270, cumulative
+    "throttle_brake_s",  # NVML field 271, cumulative
+]
+
+Phase = Literal["idle", "warmup", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of one field of a meter; slow fields are journalled on change only.
+
+    ``reported_s`` is the instrument's own time-stamp on the same clock, when it gives one.
+    """
+
+    t_s: float
+    field: Field
+    value: float
+    reported_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Units of work finished by ``t_s``, cumulative since the worker's run began."""
+
+    t_s: float
+    units: int
+    workload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the run: idle, warm-up, or one measured block of one workload."""
+
+    phase: Phase
+    workload: str | None
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A header whose SHA-256d met the share mask: ``H7 & mask == 0``.
+
+    ``header_hex`` is the whole 80-byte header in wire order with ``nonce`` in place; ``H7`` is
+    the last 32-bit word of the digest read big-endian, as SHA-256 writes it.
+    """
+
+    header_hex: str
+    nonce: int
+    mask: int
+    workload: str = "sha256d"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPair:
+    """The machine's clocks read together; BOOTTIME − MONOTONIC grows when the machine slept."""
+
+    monotonic_s: float
+    realtime_s: float
+    boottime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything else worth keeping: launch checks, gate numbers, processes, latencies, errors."""
+
+    t_s: float
+    name: str
+    data: JsonObject
+
+
+Fact = Sample | Progress | Span | Share | ClockPair | Event

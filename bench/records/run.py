@@ -1,0 +1,229 @@
+"""The record of one run and the figures derived from its journal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.records.journal import JsonObject
+
+SCHEMA = "joulemark/run/1"
+
+Boundary = Literal["package", "board", "node", "wall", "facility"]
+DeviceKind = Literal["gpu", "cpu", "sim"]
+GradeName = Literal["quick", "standard", "publish"]
+JoulesSource = Literal[
+    "measured-counter", "measured-polled", "replayed", "assumed", "simulated", "unavailable"
+]
+MeterSource = Literal[
+    "nvml-counter",
+    "nvml-instant",
+    "nvml-average",
+    "nvml-power-usage",
+    "rapl",
+    "assumed",
+    "replay",
+    "sim",
+    "none",
+]
+Scope = Literal["gpu", "module", "package"]
+Status = Literal["valid", "labelled", "invalid", "incomplete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % interval from ``n`` blocks: ``lo <= mid <= hi``, all finite."""
+
+    mid: float
+    lo: float
+    hi: float
+    n: int
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.mid, self.lo, self.hi))):
+            raise ValueError(f"an estimate must be finite: {self.lo} {self.mid} {self.hi}")
+        if not self.lo <= self.mid <= self.hi:
+            raise ValueError(f"an interval must hold its middle: {self.lo} {self.mid} {self.hi}")
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFacts:
+    """How a power sensor sees: update period, averaging window, lag, share of time seen."""
+
+    update_s: float | None = None
+    window_s: float | None = None
+    lag_s: float | None = None
+    duty: float | None = None
+    scope: Scope | None = None
+    counter_tick_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a simulated device really does, per workload: the known answer."""
+
+    joules_per_unit: float
+    units_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """The device that does the work. ``index`` is NVML's; ``truth`` exists on simulated ones."""
+
+    kind: DeviceKind
+    name: str
+    index: int | None = None
+    uuid: str | None = None
+    compute_capability: str | None = None
+    memory_bytes: int | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    power_limit_max_w: float | None = None
+    sm_clock_max_hz: float | None = None
+    driver: str | None = None
+    vbios: str | None = None
+    persistence_mode: bool | None = None
+    nvml_library: JsonObject | None = None
+    profile: str | None = None
+    threads: int | None = None
+    features: tuple[str, ...] = ()
+    truth: dict[str, Truth] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFacts:
+    """The instrument that reads the power; ``reason`` says why there is none or what it lacks.
+
+    ``device_uuid`` names the device it belongs to, ``constant_w`` the power it assumes.
+    """
+
+    source: MeterSource
+    name: str
+    scope: Scope | None = None
+    sensor: SensorFacts | None = None
+    device_uuid: str | None = None
+    constant_w: float | None = None
+    mismatch: bool = False
+    capabilities: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verification against the reference: what, whether it held, and the detail."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The checks a workload passed before it was timed and after."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """What a prepared workload says of itself; ``sources`` are sha256 of its code and weights."""
+
+    name: str
+    backend: str
+    unit: str
+    tier: str | None
+    config: JsonObject
+    data_profile: JsonObject | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One accepted block: its edges, work and energy by each instrument. Null is unknown."""
+
+    start_s: float
+    end_s: float
+    units: float
+    counter_j: float | None
+    integral_j: float | None
+    throttled_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures of one workload; latencies and phases are objects in the workload's own terms.
+
+    ``joules_per_unit`` carries the repeatability interval, ``joules_per_unit_absolute`` the
+    absolute one, ``joules_per_unit_net`` is net of idle.
+    """
+
+    units_per_s: Estimate | None
+    watts: Estimate | None
+    boundary: Boundary
+    joules_per_unit: Estimate | None
+    joules_per_unit_absolute: Estimate | None
+    joules_per_unit_net: Estimate | None
+    joules_source: JoulesSource
+    reason: str | None
+    ttft_s: JsonObject | None = None
+    tpot_s: JsonObject | None = None
+    prefill: JsonObject | None = None
+    decode: JsonObject | None = None
+    mfu: float | None = None
+    mbu_useful: float | None = None
+    mbu_moved: float | None = None
+    roofline_fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """One workload of a run: what it was, what was checked, what was measured."""
+
+    name: str
+    backend: str
+    tier: str | None
+    unit: str
+    config: JsonObject
+    data_profile: JsonObject | None
+    verified: Verified
+    windows: tuple[Window, ...]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Doubt as data: a name, what happened and what to do, and whether it spoils the result."""
+
+    name: str
+    text: str
+    fatal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """May one trust the run: its status and every code that speaks of it."""
+
+    status: Status
+    codes: tuple[Code, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """The code that ran, and the version that derived the figures from the journal."""
+
+    version: str
+    git: str | None
+    python: str
+    packages: dict[str, str]
+    kernel_sha256: dict[str, str]
+    derived_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Power with contexts and model loaded and nothing running; null without an instrument."""
+
+    watts: Estimate | None
+    reason: str | None = None

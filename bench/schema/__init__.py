@@ -1,0 +1,1 @@
+"""The JSON Schema of the record, generated from ``bench.records`` and shipped."""

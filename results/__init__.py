@@ -1,0 +1,1 @@
+"""Append-only run records; ``reference/`` holds the measured runs that ship."""
