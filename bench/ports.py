@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bench.records.journal import Fact, Progress, Sample
+from bench.records.journal import Fact, Progress
 from bench.records.run import Check, MeterFacts, WorkloadFacts
 
 
@@ -81,8 +81,8 @@ class Meter(Protocol):
     def start(self) -> None:
         """Begin to sample."""
 
-    def poll(self) -> Sequence[Sample]:
-        """Readings since the last poll, in time order; counters on change only."""
+    def poll(self) -> Sequence[Fact]:
+        """Facts since the last poll, in time order: readings (counters on change only), clocks."""
 
     def stop(self) -> None:
         """End sampling; never raises, may be called at any time."""

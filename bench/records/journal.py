@@ -95,3 +95,33 @@ class Event:
 
 
 Fact = Sample | Progress | Span | Share | ClockPair | Event
+
+KINDS: dict[str, type[Fact]] = {
+    "sample": Sample,
+    "progress": Progress,
+    "span": Span,
+    "share": Share,
+    "clocks": ClockPair,
+    "event": Event,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def to_line(fact: Fact) -> JsonObject:
+    """A fact as one journal line: its fields and its kind; fields that are None are left out."""
+    fields = {name: getattr(fact, name) for name in type(fact).__slots__}
+    return {"kind": _NAMES[type(fact)], **{k: v for k, v in fields.items() if v is not None}}
+
+
+def from_line(line: JsonObject) -> Fact:
+    """A journal line as a fact; ValueError names an unknown kind or the field that is amiss."""
+    fields = dict(line)
+    kind = fields.pop("kind", None)
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of fact: {kind!r}")
+    if kind == "span":
+        fields.setdefault("workload", None)
+    try:
+        return KINDS[kind](**fields)
+    except TypeError as error:
+        raise ValueError(f"a {kind} line is malformed: {error}") from error

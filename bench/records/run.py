@@ -8,8 +8,6 @@ from typing import Literal
 
 from bench.records.journal import JsonObject
 
-SCHEMA = "joulemark/run/1"
-
 Boundary = Literal["package", "board", "node", "wall", "facility"]
 DeviceKind = Literal["gpu", "cpu", "sim"]
 GradeName = Literal["quick", "standard", "publish"]
@@ -128,7 +126,11 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """What a prepared workload says of itself; ``sources`` are sha256 of its code and weights."""
+    """What a prepared workload says of itself.
+
+    ``sources`` are sha256 of its code and weights; ``details`` is whatever else it knows, such
+    as the UUID its runtime reports (``device_uuid``) or its ``prefill`` figures.
+    """
 
     name: str
     backend: str
@@ -137,6 +139,7 @@ class WorkloadFacts:
     config: JsonObject
     data_profile: JsonObject | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,18 +210,6 @@ class Validity:
 
     status: Status
     codes: tuple[Code, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Software:
-    """The code that ran, and the version that derived the figures from the journal."""
-
-    version: str
-    git: str | None
-    python: str
-    packages: dict[str, str]
-    kernel_sha256: dict[str, str]
-    derived_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,364 @@
+"""Profiles and what the user sets over them → records. kWh, TH/day, $/Mtok and MHz stop here.
+
+A profile is a shipped name (``default``, ``h100``) or the path of a TOML file of the same shape.
+Everything that cannot be used raises ``ProfileError``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+from bench import economics
+from bench.economics import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
+from bench.records.market import (
+    AsicProfile,
+    GpuProfile,
+    MarketProfile,
+    ModelConfig,
+    RentPrice,
+    SensorProfile,
+    SimulatedLoad,
+    SimulationProfile,
+    TokenPrice,
+    Value,
+)
+from bench.tomlfile import ProfileError, Table, Unit, nearest, read_table
+
+__all__ = [
+    "ProfileError",
+    "apply_sets",
+    "best_asic",
+    "find_gpu",
+    "load_asic",
+    "load_asics",
+    "load_gpu",
+    "load_market",
+    "load_model",
+    "median_asic",
+    "names",
+    "parse_asic",
+]
+
+HASHPRICE_TOLERANCE = 0.03
+HEIGHT_TOLERANCE = 0.05
+
+_COUNT = Unit("1", "1")
+_GAIN = Unit("1", "1")
+_SHARE = Unit("1", "1", closed=True, most=0.99)
+_UTILISATION = Unit("1", "1", most=1.0)
+_EFFICIENCY = Unit("1", "1", most=1.0)
+_FACTOR = Unit("1", "1", above=1.0, closed=True, most=10.0)
+_HEIGHT = Unit("1", "1", most=1e8)
+_BTC = Unit("BTC", "BTC")
+_USD = Unit("USD", "USD")
+_HASHPRICE = Unit("USD/PH/day", "USD/hash", 1 / HASHES_PER_PHS_DAY)
+_POWER_PRICE = Unit("USD/kWh", "USD/J", 1 / J_PER_KWH)
+_TOKEN_PRICE = Unit("USD/Mtok", "USD/token", 1e-6)
+_RENT = Unit("USD/h", "USD/s", 1 / S_PER_HOUR)
+_HASHRATE = Unit("TH/s", "H/s", 1e12)
+_WATTS = Unit("W", "W")
+_OFFSET = Unit("W", "W", above=-math.inf)
+_SECONDS = Unit("s", "s")
+_LAG = Unit("s", "s", closed=True)
+_RATE = Unit("1/s", "1/s")
+_MHZ = Unit("MHz", "Hz", 1e6)
+_GB = Unit("GB", "B", 1e9)
+_GB_PER_S = Unit("GB/s", "B/s", 1e9)
+_TFLOPS = Unit("TFLOP/s", "FLOP/s", 1e12)
+
+_SETS = {"btc": _USD, "power": _POWER_PRICE, "token": _TOKEN_PRICE, "rent": _RENT}
+_ASIC_SETS = {"ths": _HASHRATE, "watts": _WATTS}
+
+
+def names(room: str) -> list[str]:
+    """The shipped profiles of a room: ``gpus``, ``asics``, ``markets`` or ``models``."""
+    return sorted(path.stem for path in (_profiles() / room).glob("*.toml"))
+
+
+def load_market(name: str) -> MarketProfile:
+    """A market by shipped name or path, its figures agreeing with each other.
+
+    Refused: a missing, negative, zero or non-finite price; hashprice more than 3 % off difficulty,
+    price and reward; a reward that is not the subsidy of its height plus fees; a height more than
+    5 % off its date; unknown machines and cards.
+    """
+    table = _open("markets", name)
+    network, prices = table.table("network"), table.table("prices")
+    site, use, asics = table.table("site"), table.table("use"), table.table("asics")
+    height = network.value("height", _HEIGHT)
+    difficulty = network.value("difficulty", _COUNT)
+    reward = network.value("reward", _BTC)
+    btc = prices.value("btc", _USD)
+    market = MarketProfile(
+        name=table.text("name"),
+        title=table.text("title"),
+        height=height,
+        difficulty=difficulty,
+        reward_btc=reward,
+        fee_share=network.value("fee_share", _SHARE),
+        btc_usd=btc,
+        hashprice_usd_per_hash=network.value_or_none("hashprice", _HASHPRICE)
+        or _hashprice(difficulty, btc, reward),
+        pool_fee=network.value("pool_fee", _SHARE),
+        power_usd_per_j=prices.value("power", _POWER_PRICE),
+        pue_gpu=site.value("pue_gpu", _FACTOR),
+        pue_asic=site.value("pue_asic", _FACTOR),
+        gpu_wall_factor=site.value("gpu_wall_factor", _FACTOR),
+        cpu_host_w=site.value("cpu_host", _WATTS),
+        cpu_psu_efficiency=site.value("cpu_psu_efficiency", _EFFICIENCY),
+        serve_utilisation=use.value("serve_utilisation", _UTILISATION),
+        rent_utilisation=use.value("rent_utilisation", _UTILISATION),
+        rent_cut=use.value("rent_cut", _SHARE),
+        tokens=tuple(map(_token_price, table.tables("tokens"))),
+        rents=tuple(map(_rent_price, table.tables("rents"))),
+        asics_on_sale=asics.texts("on_sale"),
+    )
+    for part in (network, prices, site, use, asics, table):
+        part.end()
+    _check_network(network, market)
+    _check_names(table, market)
+    return market
+
+
+def load_gpu(name: str) -> GpuProfile:
+    """A card by shipped name or path."""
+    table = _open("gpus", name)
+    gpu = GpuProfile(
+        name=table.text("name"),
+        title=table.text("title"),
+        match=table.texts("match"),
+        compute_capability=table.text("compute_capability"),
+        sm=table.value("sm", _COUNT),
+        boost_hz=table.value("boost", _MHZ),
+        int32_lanes=table.value("int32_lanes", _COUNT),
+        memory_bytes=table.value("memory", _GB),
+        bandwidth_bytes_per_s=table.value("bandwidth", _GB_PER_S),
+        fp32_flops=table.value("fp32", _TFLOPS),
+        bf16_flops=table.value("bf16", _TFLOPS),
+        fp8_flops=table.value_or_none("fp8", _TFLOPS),
+        tdp_w=table.value("tdp", _WATTS),
+        host_w=table.value("host", _WATTS),
+        psu_efficiency=table.value("psu_efficiency", _EFFICIENCY),
+        sensor=_sensor(table.table_or_none("sensor")),
+        simulation=_simulation(table.table_or_none("simulation")),
+    )
+    table.end()
+    return gpu
+
+
+def find_gpu(nvml_name: str) -> GpuProfile | None:
+    """The shipped profile of the card that NVML calls ``nvml_name``; null if there is none."""
+    for name in names("gpus"):
+        gpu = load_gpu(name)
+        if nvml_name.strip() in gpu.match:
+            return gpu
+    return None
+
+
+def load_asic(name: str) -> AsicProfile:
+    """A mining machine by shipped name or path."""
+    table = _open("asics", name)
+    asic = AsicProfile(
+        name=table.text("name"),
+        title=table.text("title"),
+        cooling=table.text("cooling"),
+        hashrate_hs=table.value("hashrate", _HASHRATE),
+        watts=table.value("watts", _WATTS),
+    )
+    table.end()
+    return asic
+
+
+def load_asics(market: MarketProfile) -> tuple[AsicProfile, ...]:
+    """The machines on sale in a market."""
+    return tuple(map(load_asic, market.asics_on_sale))
+
+
+def best_asic(market: MarketProfile) -> AsicProfile:
+    """The machine on sale with the least J/TH."""
+    return economics.best_asic(load_asics(market))
+
+
+def median_asic(market: MarketProfile) -> AsicProfile:
+    """The machine on sale in the middle by J/TH."""
+    return economics.median_asic(load_asics(market))
+
+
+def load_model(name: str) -> ModelConfig:
+    """A model shape by shipped name or path; its ``config`` is read where the model is built."""
+    table = _open("models", name)
+    model = ModelConfig(
+        name=table.text("name"),
+        model_id=table.text_or_none("model_id"),
+        weights=table.text_or_none("weights"),
+        config=table.plain("config"),
+        as_of=table.text("as_of"),
+        source=table.text("source"),
+    )
+    table.end()
+    return model
+
+
+def apply_sets(market: MarketProfile, sets: Iterable[str], *, today: date) -> MarketProfile:
+    """The market with ``--set`` values over it, dated today; the last of a key wins.
+
+    ``btc`` (USD, hashprice is recomputed), ``power`` (USD/kWh), ``token`` (USD/Mtok in and out of
+    this run's model), ``rent`` (USD/h of this device); several may share one string.
+    """
+    given = {
+        key: Value(number, _SETS[key].inside, today.isoformat(), "given with --set", "G")
+        for key, number in _pairs("--set", " ".join(sets).split(), _SETS).items()
+    }
+    if btc := given.get("btc"):
+        hashprice = _hashprice(market.difficulty, btc, market.reward_btc)
+        market = replace(market, btc_usd=btc, hashprice_usd_per_hash=hashprice)
+    if power := given.get("power"):
+        market = replace(market, power_usd_per_j=power)
+    if token := given.get("token"):
+        market = replace(market, tokens=(TokenPrice(None, token, token), *market.tokens))
+    if rent := given.get("rent"):
+        market = replace(market, rents=(RentPrice(None, "given", rent), *market.rents))
+    return market
+
+
+def parse_asic(text: str, *, today: date) -> AsicProfile:
+    """The user's own machine from ``ths=…,watts=…`` (TH/s and W at the wall)."""
+    found = _pairs("--asic", text.split(","), _ASIC_SETS)
+    for key, unit in _ASIC_SETS.items():
+        if key not in found:
+            raise ProfileError("--asic", key, "is missing", f"add {key}=… in {unit.written}")
+    hashrate, watts = (
+        Value(found[key], _ASIC_SETS[key].inside, today.isoformat(), "given with --asic", "G")
+        for key in ("ths", "watts")
+    )
+    return AsicProfile("given", "ASIC given with --asic", "unknown", hashrate, watts)
+
+
+def _profiles() -> Path:
+    return Path(str(files("bench.profiles")))
+
+
+def _open(room: str, name: str) -> Table:
+    if name.endswith(".toml") or "/" in name:
+        return read_table(Path(name), name)
+    known = names(room)
+    if name not in known:
+        cure = f"{nearest(name, known)}; or give the path of a .toml file"
+        raise ProfileError(f"profiles/{room}", None, f"has no {name}", cure)
+    return read_table(_profiles() / room / f"{name}.toml", f"{room}/{name}.toml")
+
+
+def _pairs(option: str, words: Sequence[str], units: dict[str, Unit]) -> dict[str, float]:
+    """``key=number`` words as SI numbers."""
+    found: dict[str, float] = {}
+    for word in words:
+        key, equals, text = word.strip().partition("=")
+        if not equals:
+            raise ProfileError(option, None, f"{word} is not key=number", f"write {option} {key}=…")
+        if key not in units:
+            raise ProfileError(option, key, "is not a known key", nearest(key, units))
+        unit = units[key]
+        try:
+            number = float(text)
+        except ValueError:
+            cure = f"give the number in {unit.written}"
+            raise ProfileError(option, key, f"{text} is not a number", cure) from None
+        if complaint := unit.complaint(number):
+            raise ProfileError(option, key, complaint, f"give the number in {unit.written}")
+        found[key] = number * unit.factor
+    return found
+
+
+def _hashprice(difficulty: Value, btc: Value, reward: Value) -> Value:
+    oldest = min(difficulty.as_of, btc.as_of, reward.as_of, key=economics.first_day)
+    found = economics.usd_per_hash(difficulty.value, btc.value, reward.value)
+    return Value(found, _HASHPRICE.inside, oldest, "from difficulty, BTC price and reward", "D")
+
+
+def _token_price(table: Table) -> TokenPrice:
+    price = TokenPrice(
+        table.text("model_id"), table.value("in", _TOKEN_PRICE), table.value("out", _TOKEN_PRICE)
+    )
+    table.end()
+    return price
+
+
+def _rent_price(table: Table) -> RentPrice:
+    price = RentPrice(table.text("gpu"), table.text("tier"), table.value("price", _RENT))
+    table.end()
+    return price
+
+
+def _sensor(table: Table | None) -> SensorProfile | None:
+    if table is None:
+        return None
+    sensor = SensorProfile(
+        update_s=table.value("update", _SECONDS),
+        window_s=table.value("window", _SECONDS),
+        lag_s=table.value("lag", _LAG),
+        gain=table.value("gain", _GAIN),
+        offset_w=table.value("offset", _OFFSET),
+        counter_tick_s=table.value("counter_tick", _SECONDS),
+    )
+    table.end()
+    return sensor
+
+
+def _simulation(table: Table | None) -> SimulationProfile | None:
+    if table is None:
+        return None
+    idle = table.value("idle", _WATTS)
+    loads = {}
+    for name, load in table.named_tables():
+        loads[name] = SimulatedLoad(
+            load.value("units_per_s", _RATE), load.value("watts", _WATTS), load.plain("config")
+        )
+        load.end()
+    return SimulationProfile(idle, loads)
+
+
+def _check_network(network: Table, market: MarketProfile) -> None:
+    expected = economics.usd_per_hash(
+        market.difficulty.value, market.btc_usd.value, market.reward_btc.value
+    )
+    off = market.hashprice_usd_per_hash.value / expected - 1
+    if abs(off) > HASHPRICE_TOLERANCE:
+        shown = economics.hashprice_usd_per_phs_day(expected)
+        why = f"is {off:+.1%} off the {shown:.2f} that difficulty, btc and reward give"
+        raise network.error("hashprice", why, "take all four from one date, or leave it out")
+    if market.height.value % 1:
+        raise network.error("height", "is not a whole number", "give a block height")
+    fees = 1 + market.fee_share.value
+    subsidy = economics.subsidy_btc(int(market.height.value)) * fees
+    if abs(market.reward_btc.value - subsidy) > HASHPRICE_TOLERANCE * subsidy:
+        why = f"is not the {subsidy:.4g} BTC of subsidy at its height plus fee_share"
+        raise network.error("reward", why, "correct reward, height or fee_share")
+    expected_height = economics.expected_height(economics.first_day(market.height.as_of))
+    if abs(market.height.value - expected_height) > HEIGHT_TOLERANCE * expected_height:
+        why = f"contradicts its date, when the chain was near {expected_height:.0f}"
+        raise network.error("height", why, "correct height or as_of")
+
+
+def _check_names(table: Table, market: MarketProfile) -> None:
+    listed = {
+        "asics.on_sale": (market.asics_on_sale, names("asics")),
+        "rents.gpu": ([rent.gpu for rent in market.rents], names("gpus")),
+    }
+    for field, (used, known) in listed.items():
+        for name in used:
+            if name not in known:
+                raise table.error(field, f"has no profile {name}", nearest(str(name), known))
+    if not market.asics_on_sale:
+        raise table.error("asics.on_sale", "is empty", "list at least one machine")
+    once = {
+        "tokens.model_id": [price.model_id for price in market.tokens],
+        "rents.gpu": [rent.gpu for rent in market.rents],
+    }
+    for field, found in once.items():
+        if twice := [name for name in found if found.count(name) > 1]:
+            raise table.error(field, f"prices {twice[0]} twice", "keep one of them")

@@ -1,0 +1,59 @@
+"""The command line: parse, open, call, save, show, exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from bench.cli.all_command import all_command
+from bench.cli.refusal import BUG, USAGE, Refusal
+
+app = typer.Typer(
+    name="bench",
+    help="Does a joule earn more as a hash or as a token? SHA-256d and LLM inference on one device"
+    " under one power meter, with a verdict.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("all")(all_command)
+
+
+@app.callback()
+def root() -> None:
+    """Commands live below; this keeps ``bench all`` a sub-command."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; every failure is one line on stderr."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(list(arguments), prog_name="bench", standalone_mode=False)
+    except Refusal as refusal:
+        print(f"bench: {refusal}", file=sys.stderr)
+        return refusal.status
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _usage(error) if hasattr(error, "format_message") else _bug()
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    """The parser's own complaint on one line."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "bench"
+    text = " ".join(str(getattr(error, "format_message")()).split())  # noqa: B009 - typer's own type
+    print(f"bench: {text} (see {command} --help)", file=sys.stderr)
+    return USAGE
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print("bench: this is a bug in bench; please report the lines above", file=sys.stderr)
+    return BUG

@@ -1,0 +1,71 @@
+"""What the user asked of ``bench all``, checked before anything is opened or warmed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cli.refusal import USAGE, Refusal
+from bench.records.run import GradeName
+
+MAX_WINDOW_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of ``bench all`` as given."""
+
+    gpu: int | None
+    device: str | None
+    meter: str
+    assume_watts: float | None
+    wait: bool
+    grade: GradeName
+    window_s: float | None
+    model: str | None
+    seed: int
+    require_energy: bool
+    dry_run: bool
+    market: str
+    sets: tuple[str, ...]
+    asic: str | None
+    strict: bool
+    out: Path
+    json_out: str | None
+    no_color: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the record alone may go to stdout."""
+        return self.json_out == "-"
+
+    @property
+    def meter_spec(self) -> str:
+        """The instrument asked for, --assume-watts folded in."""
+        return self.meter if self.assume_watts is None else f"assumed:{self.assume_watts:g}"
+
+
+def check(request: Request) -> None:
+    """Refuse what cannot be meant, with the option's name."""
+    if request.gpu is not None and request.device is not None:
+        raise Refusal(USAGE, "--gpu and --device exclude each other: give one of them")
+    if request.gpu is not None and request.gpu < 0:
+        raise Refusal(USAGE, f"--gpu {request.gpu}: an NVML index is 0 or more")
+    if request.device is not None and request.device != "cpu" and not _is_sim(request.device):
+        raise Refusal(USAGE, f"--device {request.device}: use cpu or sim:NAME, such as sim:h100")
+    _positive("--window", request.window_s, MAX_WINDOW_S, "seconds")
+    _positive("--assume-watts", request.assume_watts, 1e6, "watts")
+    if request.assume_watts is not None and request.meter != "auto":
+        raise Refusal(USAGE, "--assume-watts and --meter exclude each other: give one of them")
+    if not 0 <= request.seed < 2**31:
+        raise Refusal(USAGE, f"--seed {request.seed}: use a whole number from 0 to {2**31 - 1}")
+
+
+def _is_sim(device: str) -> bool:
+    return device.startswith("sim:") and len(device) > len("sim:")
+
+
+def _positive(option: str, value: float | None, most: float, unit: str) -> None:
+    if value is not None and not (math.isfinite(value) and 0 < value <= most):
+        raise Refusal(USAGE, f"{option} {value:g}: use {unit} above 0, at most {most:g}")

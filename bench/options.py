@@ -1,0 +1,266 @@
+"""The uses of one card, each priced as money per paid joule and per device-hour. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.draws import Load, World, constant, draw_idle_w, draw_load, money, spread
+from bench.economics import (
+    J_PER_KWH,
+    S_PER_HOUR,
+    Array,
+    mean_power_w,
+    rent_usd_per_s,
+    tokens_usd_per_s,
+    usd_per_joule,
+)
+from bench.records.journal import JsonObject
+from bench.records.market import (
+    GpuProfile,
+    MarketProfile,
+    ModelConfig,
+    Money,
+    Option,
+    RentPrice,
+    TokenPrice,
+    UseCode,
+)
+from bench.records.run import Idle, WorkloadRecord
+
+SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A use of the card: what it earns while busy, for which share of hours, on what power.
+
+    Watts are the facility's. ``now`` is the price it rests on, in ``unit``; null for tokens
+    without one, whose ``busy_usd_per_s`` then stands at one USD per token.
+    """
+
+    code: UseCode
+    what: str
+    load: Load | None
+    busy_usd_per_s: Array
+    utilisation: Array
+    busy_w: Array | None
+    idle_w: Array | None
+    now: float | None
+    unit: str
+
+    @property
+    def usd_per_s(self) -> Array:
+        """Gross USD/s over all hours."""
+        return self.busy_usd_per_s * self.utilisation
+
+    @property
+    def mean_w(self) -> Array | None:
+        """Watts paid over all hours."""
+        if self.busy_w is None or self.idle_w is None:
+            return None
+        return mean_power_w(self.busy_w, self.idle_w, self.utilisation)
+
+    @property
+    def usd_per_j(self) -> Array | None:
+        """Gross USD per joule paid."""
+        return None if self.mean_w is None else usd_per_joule(self.usd_per_s, self.mean_w)
+
+
+def price_uses(
+    world: World,
+    market: MarketProfile,
+    workloads: Sequence[WorkloadRecord],
+    idle: Idle,
+    model: ModelConfig | None,
+    gpu: GpuProfile | None,
+) -> dict[UseCode, Use]:
+    """The uses that were measured (MINE, SERVE) or have a price (RENT)."""
+    hashing = draw_load(world, _thriftiest([w for w in workloads if w.unit == "hash"]))
+    tokens = draw_load(world, _sold_as_tokens(workloads))
+    loads = [load for load in (hashing, tokens) if load is not None]
+    busiest = max(loads, key=_watts, default=None)
+    idle_w = None if busiest is None else draw_idle_w(world, idle, busiest)
+    uses: dict[UseCode, Use] = {}
+    if hashing is not None:
+        uses["MINE"] = _mine(world, market, hashing, idle_w)
+    if tokens is not None:
+        uses["SERVE"] = _serve(world, market, tokens, idle_w, model)
+    if (rent := rent_price(market, gpu)) is not None:
+        uses["RENT"] = _rent(world, rent, busiest, idle_w)
+    return uses
+
+
+def token_price(market: MarketProfile, model: ModelConfig | None) -> TokenPrice | None:
+    """The price of this run's tokens: one that the user set, else that of the model's id."""
+    for price in market.tokens:
+        if price.model_id is None or (model is not None and price.model_id == model.model_id):
+            return price
+    return None
+
+
+def rent_price(market: MarketProfile, gpu: GpuProfile | None) -> RentPrice | None:
+    """The rent of this device: one that the user set, else that of the card's profile."""
+    for price in market.rents:
+        if price.gpu is None or (gpu is not None and price.gpu == gpu.name):
+            return price
+    return None
+
+
+def off() -> Option:
+    """The card switched off: the zero that every other use must beat."""
+    nothing = Money(0.0, 0.0, 0.0, 0.0)
+    return Option(
+        code="OFF",
+        what="off",
+        usd_per_device_h=nothing,
+        usd_per_device_h_net=nothing,
+        reason="nothing runs, so no kWh is paid",
+    )
+
+
+def option(use: Use, world: World) -> Option:
+    """A use as the record shows it; money is null without a price, per kWh null without joules."""
+    load, per_j, mean_w = use.load, use.usd_per_j, use.mean_w
+    metrics = None if load is None else load.record.metrics
+    shown = Option(
+        code=use.code,
+        what=use.what,
+        unit=None if load is None else load.record.unit,
+        units_per_s=None if metrics is None else metrics.units_per_s,
+        joules_per_unit=None if metrics is None else metrics.joules_per_unit,
+        joules_per_unit_net=None if metrics is None else metrics.joules_per_unit_net,
+        boundary=None if metrics is None else metrics.boundary,
+        wall_factor=None if load is None else _wall_factor(load, world),
+        wall_factor_source=world.node.source,
+        pue=float(world.node.pue[0]),
+        utilisation=float(use.utilisation[0]),
+    )
+    if use.now is None:
+        return replace(shown, reason="its tokens have no price in this market")
+    shown = replace(shown, usd_per_device_h=money(use.usd_per_s, S_PER_HOUR))
+    if per_j is None or mean_w is None:
+        return replace(shown, reason=f"nothing per kWh: {why_no_joules(use)}")
+    return replace(
+        shown,
+        usd_per_kwh=money(per_j, J_PER_KWH),
+        usd_per_kwh_net=money(per_j - world.usd_per_j, J_PER_KWH),
+        usd_per_device_h_net=money(use.usd_per_s - mean_w * world.usd_per_j, S_PER_HOUR),
+    )
+
+
+def absent(code: UseCode, reason: str) -> Option:
+    """A use that this run or this market knows nothing of."""
+    return Option(code=code, what=code.lower(), reason=reason)
+
+
+def why_no_joules(use: Use) -> str:
+    """Why a use has no figures per joule."""
+    reason = None if use.load is None else use.load.record.metrics.reason
+    return reason or "no energy was measured"
+
+
+def _mine(world: World, market: MarketProfile, load: Load, idle_w: Array | None) -> Use:
+    return Use(
+        code="MINE",
+        what="hashed here",
+        load=load,
+        busy_usd_per_s=load.units_per_s * world.usd_per_hash * (1 - world.pool_fee),
+        utilisation=constant(1.0),
+        busy_w=load.facility_w,
+        idle_w=idle_w,
+        now=market.btc_usd.value,
+        unit="USD",
+    )
+
+
+def _serve(
+    world: World,
+    market: MarketProfile,
+    load: Load,
+    idle_w: Array | None,
+    model: ModelConfig | None,
+) -> Use:
+    price = token_price(market, model)
+    if price is None:
+        inward = outward = constant(1.0)
+    else:
+        inward = spread(price.in_usd_per_token, world.token_draw)
+        outward = spread(price.out_usd_per_token, world.token_draw)
+    in_per_out = _in_per_out(load.record.config)
+    return Use(
+        code="SERVE",
+        what=_as_tokens(load.record, model),
+        load=load,
+        busy_usd_per_s=tokens_usd_per_s(
+            load.units_per_s, in_per_out, inward, outward, constant(1.0)
+        ),
+        utilisation=world.serve_utilisation,
+        busy_w=load.facility_w,
+        idle_w=idle_w,
+        now=None if price is None else price.out_usd_per_token.value * 1e6,
+        unit="USD/Mtok",
+    )
+
+
+def _rent(world: World, rent: RentPrice, busiest: Load | None, idle_w: Array | None) -> Use:
+    """A tenant may do anything: his power is taken as the highest that was measured."""
+    price = spread(rent.usd_per_s, world.rent_draw)
+    return Use(
+        code="RENT",
+        what="rented",
+        load=None,
+        busy_usd_per_s=rent_usd_per_s(price, constant(1.0), world.rent_cut),
+        utilisation=world.rent_utilisation,
+        busy_w=None if busiest is None else busiest.facility_w,
+        idle_w=idle_w,
+        now=rent.usd_per_s.value * S_PER_HOUR,
+        unit="USD/h",
+    )
+
+
+def _thriftiest(records: Sequence[WorkloadRecord]) -> WorkloadRecord | None:
+    """Of several hash kernels that with the least J/hash, else the fastest."""
+
+    def rank(record: WorkloadRecord) -> tuple[float, float]:
+        joules, rate = record.metrics.joules_per_unit, record.metrics.units_per_s
+        return (joules.mid if joules else math.inf, -rate.mid if rate else 0.0)
+
+    return min(records, key=rank, default=None)
+
+
+def _sold_as_tokens(records: Sequence[WorkloadRecord]) -> WorkloadRecord | None:
+    for name in SOLD_AS_TOKENS:
+        for record in records:
+            if record.name == name and record.unit == "token":
+                return record
+    return None
+
+
+def _in_per_out(config: JsonObject) -> float:
+    """Prompt tokens sold with each generated one: those of the request mix, else none."""
+    mix = config.get("mix")
+    return mix["in_tokens"] / mix["out_tokens"] if mix else 0.0
+
+
+def _as_tokens(record: WorkloadRecord, model: ModelConfig | None) -> str:
+    """Whose tokens, and at which point: "as 8b tokens (T1, bf16, b64, c1024)"."""
+    config = record.config
+    name = config.get("model") if model is None else model.name
+    marks = [record.tier, config.get("precision")]
+    marks += [f"{letter}{config[key]}" for letter, key in (("b", "batch"), ("c", "context"))
+              if config.get(key) is not None]
+    point = ", ".join(str(mark) for mark in marks if mark)
+    return f"as {name or 'its'} tokens" + (f" ({point})" if point else "")
+
+
+def _watts(load: Load) -> float:
+    return 0.0 if load.watts is None else float(load.watts[0])
+
+
+def _wall_factor(load: Load, world: World) -> float | None:
+    if load.watts is None:
+        return None
+    wall = world.node.wall_w(load.watts, load.record.metrics.boundary)
+    return float(wall[0] / load.watts[0])

@@ -1,0 +1,88 @@
+"""The record of one run, whole: what ``<run_id>.json`` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.records.journal import JsonObject
+from bench.records.market import Decision, MarketProfile
+from bench.records.run import (
+    DeviceFacts,
+    GradeName,
+    Idle,
+    MeterFacts,
+    Validity,
+    WorkloadRecord,
+)
+
+SCHEMA: Literal["joulemark/run/1"] = "joulemark/run/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """The code that ran, and the version that derived the figures from the journal."""
+
+    version: str
+    git: str | None
+    python: str
+    packages: dict[str, str]
+    kernel_sha256: dict[str, str]
+    derived_by: str
+
+
+StepName = Literal["prepare", "verify", "idle", "warmup", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stretch of a run; a block runs ``settle_s`` before its ``seconds`` count."""
+
+    name: StepName
+    workload: str | None
+    seconds: float
+    settle_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the step's start to its end."""
+        return self.settle_s + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the run set out to do, step by step."""
+
+    grade: GradeName
+    seed: int
+    blocks: int
+    block_s: float
+    settle_s: float
+    model: str
+    market: str
+    sets: tuple[str, ...]
+    meter: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run, whole. ``metrics``, ``validity`` and ``verdict`` are derived from its journal.
+
+    Format history: ``joulemark/run/1`` 2026-11, the first.
+    """
+
+    schema: Literal["joulemark/run/1"]
+    run_id: str
+    started_at: str
+    finished_at: str
+    software: Software
+    host: JsonObject
+    device: DeviceFacts
+    meter: MeterFacts
+    plan: Plan
+    idle: Idle
+    workloads: tuple[WorkloadRecord, ...]
+    validity: Validity
+    market: MarketProfile
+    verdict: Decision

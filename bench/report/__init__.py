@@ -1,0 +1,1 @@
+"""Record to what a person reads. Formats, computes nothing."""

@@ -1,0 +1,1 @@
+"""One decoder-only transformer: prefill and decode loops, weights, and the gate before timing."""

@@ -1,0 +1,58 @@
+"""Whether a model, its cache and the gate's reference fit, asked before anything is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .config import ModelConfig
+from .gate import GATE_STEPS
+from .loops import PREFILL_TOKENS
+
+USABLE = 0.92  # of the free memory; the rest is the allocator's and the driver's
+
+
+def require(
+    config: ModelConfig, *, batch: int, context: int, steps: int, device: torch.device, word: int
+) -> None:
+    """Raise MemoryError when decoding cannot fit; ``word`` is bytes per weight and KV element."""
+    free = free_bytes(device)
+    weights = word * config.n_params()
+    kv = word * config.kv_elements_per_token() * batch * (context + steps)
+    work = _workspace(config, batch, context, word)
+    if free is None or weights + kv + work <= USABLE * free:
+        return
+    parts = f"weights {_gb(weights)}, KV cache {_gb(kv)}, workspace {_gb(work)}"
+    raise MemoryError(
+        f"{config.name} at batch {batch}, context {context}+{steps} needs "
+        f"{_gb(weights + kv + work)} GB ({parts}) and {device.type} has {_gb(free)} GB free, "
+        f"{USABLE:.0%} of it usable: lower the batch or the context, or choose a smaller model"
+    )
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Free bytes of the device, on a CPU what the kernel calls available; None if not known."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    sizes = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((int(size) * 1024 for size in sizes), None)
+
+
+def _workspace(config: ModelConfig, batch: int, context: int, word: int) -> int:
+    """Activations of one prefill pass, logits, and one layer and the head of the reference."""
+    tokens = min(batch * context, max(PREFILL_TOKENS, context))
+    activations = tokens * (4 * config.d_ffn + 8 * config.d_model) * word
+    logits = 4 * config.vocab_size * (2 * batch + 4 * GATE_STEPS)
+    table = config.vocab_size * config.d_model
+    layer = (config.n_params() - table) // config.n_layers
+    return activations + logits + 4 * max(layer, table)
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.3g}"

@@ -1,0 +1,104 @@
+"""Prefill and decode of one batch: the argmax is fed back on the device, nothing syncs the host.
+
+Timing, marks and stopping belong to whoever drives the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .model import Decoder
+
+PREFILL_TOKENS = 16384  # per forward pass: bounds the activations, far above what fills a device
+
+
+class Session:
+    """``batch`` rows being decoded over one cache of ``capacity`` positions.
+
+    ``history`` [B, capacity + 1] holds the token at every position, prompts included, −1 where
+    none has been produced; ``logits`` [B, V] are those of the last prefill or step; ``made``
+    counts steps on the device since ``clear``. The host knows only how far the longest row is.
+    """
+
+    def __init__(self, decoder: Decoder, batch: int, capacity: int) -> None:
+        device = decoder.device
+        self.decoder = decoder
+        self.cache = decoder.cache(batch, capacity)
+        self.tokens = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.positions = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.history = torch.full((batch, capacity + 1), -1, dtype=torch.int64, device=device)
+        self.logits = torch.zeros(batch, decoder.config.vocab_size, device=device)
+        self.made = torch.zeros((), dtype=torch.int64, device=device)
+        self.lengths: tuple[int, ...] = ()
+        self.span = 0
+        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
+
+    @torch.inference_mode()
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Cache one prompt per row and pick each row's first token; returns prompt tokens."""
+        self.lengths = tuple(map(len, prompts))
+        longest, device = max(self.lengths), self.decoder.device
+        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
+        tokens = torch.tensor(padded, device=device)
+        self.positions.copy_(torch.tensor(self.lengths, device=device))
+        rows = max(1, PREFILL_TOKENS // longest)
+        for first in range(0, len(prompts), rows):
+            part = slice(first, first + rows)
+            last = self.positions[part] - 1
+            self.logits[part] = self.decoder.prefill(tokens[part], last, self.cache, first)
+        self._forget(tokens)
+        self._pick()
+        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
+        self.span = longest
+        return sum(self.lengths)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Feed back the last tokens: one more token per row."""
+        self.span += 1
+        ragged = len(set(self.lengths)) > 1
+        logits = self.decoder.step(self.tokens, self.positions, self.cache, self.span, ragged)
+        self.logits.copy_(logits)
+        self.positions.add_(1)
+        self.made.add_(1)
+        self._pick()
+
+    @torch.inference_mode()
+    def rewind(self) -> None:
+        """Back to the end of the prompts; the prefilled cache is still there."""
+        state = (self.tokens, self.positions, self.logits)
+        for target, start in zip(state, self._start, strict=True):
+            target.copy_(start)
+        self.span = max(self.lengths)
+
+    @torch.inference_mode()
+    def clear(self) -> None:
+        """Rewind, and forget every produced token but the first, which is the prefill's."""
+        self.rewind()
+        self.made.zero_()
+        beyond = torch.arange(self.history.shape[1], device=self.decoder.device)
+        self.history.masked_fill_(beyond > self.positions[:, None], -1)
+
+    @property
+    def steps_left(self) -> int:
+        """Steps until the longest row has filled the cache."""
+        return self.cache.capacity - self.span
+
+    def produced(self, row: int) -> list[int]:
+        """Tokens of a row after its prompt, the prefill's first one included."""
+        tokens: list[int] = self.history[row, self.lengths[row] :].tolist()
+        return tokens[: tokens.index(-1)] if -1 in tokens else tokens
+
+    def _pick(self) -> None:
+        torch.argmax(self.logits, dim=-1, out=self.tokens)
+        self.history.scatter_(1, self.positions[:, None], self.tokens[:, None])
+
+    def _forget(self, prompts: Tensor) -> None:
+        self.history.fill_(-1)
+        places = torch.arange(prompts.shape[1], device=prompts.device)
+        self.history[:, : prompts.shape[1]] = prompts.masked_fill(
+            places >= self.positions[:, None], -1
+        )

@@ -1,0 +1,124 @@
+"""What every back end offers: pieces of a nonce range, submitted and collected.
+
+Which nonces meet a mask is all a scanner knows; headers, shares and time stop here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from .header import check_range, prepare_work
+
+PIECE_NONCES = 1 << 31
+"""The longest piece: the CUDA loops count in 32 bits and must not wrap."""
+
+CAPACITY = 1 << 17
+"""Nonces that one piece can return: 2^24 nonces at an 8-bit mask give 65 536 ± 256."""
+
+Work = tuple[int, ...]
+
+
+class FoundOverflowError(RuntimeError):
+    """More nonces met the mask than the result buffer holds: the piece's list is incomplete."""
+
+
+class Scanner(Protocol):
+    """A compiled kernel on an opened device.
+
+    ``parallel`` pieces run side by side, twice as many may be in flight; a piece fills the device
+    evenly when its length is a multiple of ``granule`` nonces. ``config`` says what was opened.
+    """
+
+    parallel: int
+    granule: int
+    config: Mapping[str, int]
+    device_uuid: str | None
+
+    def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
+        """Start a piece of ``prepare_work``'s work; the returned call waits for its sorted nonces.
+
+        The call raises ``FoundOverflowError`` when they are more than the buffer holds.
+        """
+
+    def digest(self, message: bytes) -> bytes:
+        """SHA-256 of a whole message through the kernel's own compression code."""
+
+    def close(self) -> None:
+        """Give threads and memory back."""
+
+
+def scan(scanner: Scanner, header: bytes, first_nonce: int, count: int, mask: int) -> list[int]:
+    """The sorted nonces of a range whose H7 meets the mask, exact for the range.
+
+    ``header`` is 80 bytes, or 76 without the nonce. ValueError for a range that wraps.
+    """
+    check_range(first_nonce, count)
+    work = prepare_work(header)
+    length = min(-(-count // scanner.parallel) or 1, PIECE_NONCES)
+    last = first_nonce + count
+    pieces = [
+        scanner.submit(work, first, min(length, last - first), mask)
+        for first in range(first_nonce, last, length)
+    ]
+    return [nonce for piece in pieces for nonce in piece()]
+
+
+def complete(total: int, capacity: int) -> int:
+    """``total``, the hits a kernel counted, or ``FoundOverflowError`` beyond ``capacity``."""
+    if total > capacity:
+        raise FoundOverflowError(
+            f"{total} nonces met the mask, the buffer holds {capacity}: ask for more mask bits"
+        )
+    return total
+
+
+class Slot(Protocol):
+    """One stream of a GPU with its own result buffer: one piece at a time."""
+
+    def launch(self, work: Work, first: int, count: int, mask: int) -> None:
+        """Queue the piece and return at once."""
+
+    def collect(self) -> list[int]:
+        """Wait for it; its nonces sorted, or ``FoundOverflowError``."""
+
+
+class SlotScanner:
+    """A scanner of a GPU: two slots, so that one computes while the other is read."""
+
+    parallel = 1
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        digest: Callable[[bytes], bytes],
+        *,
+        blocks: int,
+        threads_per_block: int,
+        device_uuid: str,
+    ) -> None:
+        self._idle = list(slots)
+        self._digest = digest
+        self.granule = blocks * threads_per_block
+        self.config = {"blocks": blocks, "threads_per_block": threads_per_block}
+        self.device_uuid = device_uuid
+
+    def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
+        """Launch on an idle slot; IndexError when more pieces are in flight than slots."""
+        slot = self._idle.pop()
+        slot.launch(work, first, count, mask)
+
+        def collect() -> list[int]:
+            nonces = slot.collect()
+            self._idle.append(slot)
+            return nonces
+
+        return collect
+
+    def digest(self, message: bytes) -> bytes:
+        """SHA-256 of a whole message by one thread of the device."""
+        return self._digest(message)
+
+    def close(self) -> None:
+        """Forget the slots and with them the device's memory."""
+        self._idle.clear()
