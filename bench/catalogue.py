@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 HASHPRICE_TOLERANCE = 0.03
+REWARD_TOLERANCE = 0.03
 HEIGHT_TOLERANCE = 0.05
 
 _COUNT = Unit("1", "1")
@@ -83,27 +84,26 @@ def names(room: str) -> list[str]:
 def load_market(name: str) -> MarketProfile:
     """A market by shipped name or path, its figures agreeing with each other.
 
-    Refused: a missing, negative, zero or non-finite price; hashprice more than 3 % off difficulty,
-    price and reward; a reward that is not the subsidy of its height plus fees; a height more than
-    5 % off its date; unknown machines and cards.
+    Hashprice is always that of difficulty, price and reward; one that is stated must agree.
+    Refused: a missing, negative, zero or non-finite price; a stated hashprice more than 3 % off;
+    a reward that is not the subsidy of its height plus fees; a height more than 5 % off its
+    date; unknown machines and cards.
     """
     table = _open("markets", name)
     network, prices = table.table("network"), table.table("prices")
     site, use, asics = table.table("site"), table.table("use"), table.table("asics")
-    height = network.value("height", _HEIGHT)
     difficulty = network.value("difficulty", _COUNT)
     reward = network.value("reward", _BTC)
     btc = prices.value("btc", _USD)
     market = MarketProfile(
         name=table.text("name"),
         title=table.text("title"),
-        height=height,
+        height=network.value("height", _HEIGHT),
         difficulty=difficulty,
         reward_btc=reward,
         fee_share=network.value("fee_share", _SHARE),
         btc_usd=btc,
-        hashprice_usd_per_hash=network.value_or_none("hashprice", _HASHPRICE)
-        or _hashprice(difficulty, btc, reward),
+        hashprice_usd_per_hash=_hashprice(difficulty, btc, reward),
         pool_fee=network.value("pool_fee", _SHARE),
         power_usd_per_j=prices.value("power", _POWER_PRICE),
         pue_gpu=site.value("pue_gpu", _FACTOR),
@@ -118,9 +118,12 @@ def load_market(name: str) -> MarketProfile:
         rents=tuple(map(_rent_price, table.tables("rents"))),
         asics_on_sale=asics.texts("on_sale"),
     )
+    stated = network.value_or_none("hashprice", _HASHPRICE)
     for part in (network, prices, site, use, asics, table):
         part.end()
-    _check_network(network, market)
+    if stated is not None:
+        _check_hashprice(network, stated, market.hashprice_usd_per_hash)
+    _check_height(network, market)
     _check_names(table, market)
     return market
 
@@ -322,25 +325,26 @@ def _simulation(table: Table | None) -> SimulationProfile | None:
     return SimulationProfile(idle, loads)
 
 
-def _check_network(network: Table, market: MarketProfile) -> None:
-    expected = economics.usd_per_hash(
-        market.difficulty.value, market.btc_usd.value, market.reward_btc.value
-    )
-    off = market.hashprice_usd_per_hash.value / expected - 1
+def _check_hashprice(network: Table, stated: Value, derived: Value) -> None:
+    off = stated.value / derived.value - 1
     if abs(off) > HASHPRICE_TOLERANCE:
-        shown = economics.hashprice_usd_per_phs_day(expected)
+        shown = economics.hashprice_usd_per_phs_day(derived.value)
         why = f"is {off:+.1%} off the {shown:.2f} that difficulty, btc and reward give"
         raise network.error("hashprice", why, "take all four from one date, or leave it out")
-    if market.height.value % 1:
+
+
+def _check_height(network: Table, market: MarketProfile) -> None:
+    """The height, its date, and the reward of a block there must agree."""
+    height, reward = market.height.value, market.reward_btc.value
+    if height % 1:
         raise network.error("height", "is not a whole number", "give a block height")
-    fees = 1 + market.fee_share.value
-    subsidy = economics.subsidy_btc(int(market.height.value)) * fees
-    if abs(market.reward_btc.value - subsidy) > HASHPRICE_TOLERANCE * subsidy:
+    subsidy = economics.subsidy_btc(int(height)) * (1 + market.fee_share.value)
+    if abs(reward - subsidy) > REWARD_TOLERANCE * subsidy:
         why = f"is not the {subsidy:.4g} BTC of subsidy at its height plus fee_share"
         raise network.error("reward", why, "correct reward, height or fee_share")
-    expected_height = economics.expected_height(economics.first_day(market.height.as_of))
-    if abs(market.height.value - expected_height) > HEIGHT_TOLERANCE * expected_height:
-        why = f"contradicts its date, when the chain was near {expected_height:.0f}"
+    expected = economics.expected_height(economics.first_day(market.height.as_of))
+    if abs(height - expected) > HEIGHT_TOLERANCE * expected:
+        why = f"contradicts its date, when the chain was near {expected:.0f}"
         raise network.error("height", why, "correct height or as_of")
 
 

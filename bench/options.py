@@ -36,8 +36,8 @@ SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
 class Use:
     """A use of the card: what it earns while busy, for which share of hours, on what power.
 
-    Watts are the facility's. ``now`` is the price it rests on, in ``unit``; null for tokens
-    without one, whose ``busy_usd_per_s`` then stands at one USD per token.
+    Watts are the facility's, ``wall_factor`` is wall over boundary. ``now`` is the price it rests
+    on, in ``unit``; null for tokens without one, whose ``busy_usd_per_s`` is at one USD per token.
     """
 
     code: UseCode
@@ -47,6 +47,7 @@ class Use:
     utilisation: Array
     busy_w: Array | None
     idle_w: Array | None
+    wall_factor: float | None
     now: float | None
     unit: str
 
@@ -71,6 +72,7 @@ class Use:
 def price_uses(
     world: World,
     market: MarketProfile,
+    *,
     workloads: Sequence[WorkloadRecord],
     idle: Idle,
     model: ModelConfig | None,
@@ -132,7 +134,7 @@ def option(use: Use, world: World) -> Option:
         joules_per_unit=None if metrics is None else metrics.joules_per_unit,
         joules_per_unit_net=None if metrics is None else metrics.joules_per_unit_net,
         boundary=None if metrics is None else metrics.boundary,
-        wall_factor=None if load is None else _wall_factor(load, world),
+        wall_factor=use.wall_factor,
         wall_factor_source=world.node.source,
         pue=float(world.node.pue[0]),
         utilisation=float(use.utilisation[0]),
@@ -141,7 +143,7 @@ def option(use: Use, world: World) -> Option:
         return replace(shown, reason="its tokens have no price in this market")
     shown = replace(shown, usd_per_device_h=money(use.usd_per_s, S_PER_HOUR))
     if per_j is None or mean_w is None:
-        return replace(shown, reason=f"nothing per kWh: {why_no_joules(use)}")
+        return replace(shown, reason=f"no figure per kWh: {why_no_joules(use)}")
     return replace(
         shown,
         usd_per_kwh=money(per_j, J_PER_KWH),
@@ -170,6 +172,7 @@ def _mine(world: World, market: MarketProfile, load: Load, idle_w: Array | None)
         utilisation=constant(1.0),
         busy_w=load.facility_w,
         idle_w=idle_w,
+        wall_factor=_wall_factor(load, world),
         now=market.btc_usd.value,
         unit="USD",
     )
@@ -199,6 +202,7 @@ def _serve(
         utilisation=world.serve_utilisation,
         busy_w=load.facility_w,
         idle_w=idle_w,
+        wall_factor=_wall_factor(load, world),
         now=None if price is None else price.out_usd_per_token.value * 1e6,
         unit="USD/Mtok",
     )
@@ -215,6 +219,7 @@ def _rent(world: World, rent: RentPrice, busiest: Load | None, idle_w: Array | N
         utilisation=world.rent_utilisation,
         busy_w=None if busiest is None else busiest.facility_w,
         idle_w=idle_w,
+        wall_factor=_wall_factor(busiest, world),
         now=rent.usd_per_s.value * S_PER_HOUR,
         unit="USD/h",
     )
@@ -249,8 +254,11 @@ def _as_tokens(record: WorkloadRecord, model: ModelConfig | None) -> str:
     config = record.config
     name = config.get("model") if model is None else model.name
     marks = [record.tier, config.get("precision")]
-    marks += [f"{letter}{config[key]}" for letter, key in (("b", "batch"), ("c", "context"))
-              if config.get(key) is not None]
+    marks += [
+        f"{letter}{config[key]}"
+        for letter, key in (("b", "batch"), ("c", "context"))
+        if config.get(key) is not None
+    ]
     point = ", ".join(str(mark) for mark in marks if mark)
     return f"as {name or 'its'} tokens" + (f" ({point})" if point else "")
 
@@ -259,8 +267,8 @@ def _watts(load: Load) -> float:
     return 0.0 if load.watts is None else float(load.watts[0])
 
 
-def _wall_factor(load: Load, world: World) -> float | None:
-    if load.watts is None:
+def _wall_factor(load: Load | None, world: World) -> float | None:
+    if load is None or load.watts is None:
         return None
     wall = world.node.wall_w(load.watts, load.record.metrics.boundary)
     return float(wall[0] / load.watts[0])

@@ -117,9 +117,7 @@ def _no_data(e: Evidence) -> Iterator[Code]:
 
 def _no_energy(e: Evidence) -> Iterator[Code]:
     if e.meter.source == "none":
-        yield _label(
-            "NO_ENERGY", f"no joules: {e.meter.reason} (--assume-watts W gives labelled ones)"
-        )
+        yield _label("NO_ENERGY", f"no joules: {e.meter.reason}")
     elif e.meter.source == "assumed":
         text = f"the joules assume {e.meter.constant_w:g} W and were not measured; never rank them"
         yield _label("ASSUMED_WATTS", text)

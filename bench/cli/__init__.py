@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ import typer
 
 from bench.cli.all_command import all_command
 from bench.cli.refusal import BUG, USAGE, Refusal
+
+_PAIR = re.compile(r"[a-z]+=")
 
 app = typer.Typer(
     name="bench",
@@ -31,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; every failure is one line on stderr."""
     command = typer.main.get_command(app)
     try:
-        status = command.main(list(arguments), prog_name="bench", standalone_mode=False)
+        status = command.main(spread_sets(arguments), prog_name="bench", standalone_mode=False)
     except Refusal as refusal:
         print(f"bench: {refusal}", file=sys.stderr)
         return refusal.status
@@ -42,6 +45,18 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _bug()
     return status if isinstance(status, int) else 0
+
+
+def spread_sets(arguments: Sequence[str]) -> list[str]:
+    """``--set btc=1 power=2`` as the parser knows it: ``--set btc=1 --set power=2``."""
+    spread: list[str] = []
+    setting = False
+    for argument in arguments:
+        if setting and spread[-1] != "--set" and _PAIR.match(argument):
+            spread.append("--set")
+        setting = argument == "--set" or (setting and bool(_PAIR.match(argument)))
+        spread.append(argument)
+    return spread
 
 
 def _usage(error: Exception) -> int:

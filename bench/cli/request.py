@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cli.refusal import USAGE, Refusal
+from bench.cli.refusal import STORAGE, USAGE, Refusal
 from bench.records.run import GradeName
 
 MAX_WINDOW_S = 24 * 3600.0
@@ -58,8 +59,17 @@ def check(request: Request) -> None:
     _positive("--assume-watts", request.assume_watts, 1e6, "watts")
     if request.assume_watts is not None and request.meter != "auto":
         raise Refusal(USAGE, "--assume-watts and --meter exclude each other: give one of them")
+    if request.json_out not in (None, "-"):
+        _writable(Path(request.json_out))
     if not 0 <= request.seed < 2**31:
         raise Refusal(USAGE, f"--seed {request.seed}: use a whole number from 0 to {2**31 - 1}")
+
+
+def _writable(path: Path) -> None:
+    """Refuse before the run what could not be written after it."""
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        raise Refusal(STORAGE, f"--json {path}: cannot be written; name another file")
 
 
 def _is_sim(device: str) -> bool:

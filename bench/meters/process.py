@@ -79,11 +79,11 @@ class ProcessMeter:
         and after stop() the "meter_tally".
 
         Once sampling has ended by itself and all it left has been handed over, raises MeterLost
-        with that code.
+        with that code; no longer after stop().
         """
         self._receive()
         self._watch()
-        if self._lost is not None and not self._heard:
+        if self._lost is not None and not self._heard and self._sampling:
             raise self._lost
         heard, self._heard = self._heard, []
         return heard
@@ -166,7 +166,7 @@ class ProcessMeter:
             self._hung(stuck=not self._kill())
 
     def _hung(self, stuck: bool) -> None:
-        text = f"the power sampler was silent for {SILENCE_S:.0f} s and was killed"
+        text = "the power sampler hung and was killed"
         if stuck:
             text += f" (process {self.pid} is stuck in the kernel and outlives the run)"
         self._lose("SAMPLER_HUNG", f"{text}: the driver hangs; check dmesg, then run again")

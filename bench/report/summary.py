@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.records.market import Option
+from bench.records.market import Money, Option
 from bench.records.record import RunRecord
 from bench.records.run import Metrics, WorkloadRecord
 from bench.report.text import clean, half_width, per_unit, rate, usd
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+NONE = "–"
 USE_OF_UNIT = {"hash": "MINE", "token": "SERVE"}
 
 
 def show(record: RunRecord, saved: Path, console: Console) -> None:
     """Print the summary of a finished run."""
     console.print()
-    console.print(table(record))
+    console.print(table(record, console.width))
     for code in record.validity.codes:
         mark = "FATAL " if code.fatal else ""
         _line(console, f"{mark}{code.name}: {code.text}")
@@ -30,36 +31,43 @@ def show(record: RunRecord, saved: Path, console: Console) -> None:
     _line(console, f"Saved {saved}")
 
 
-def table(record: RunRecord) -> Table:
-    """One row a workload: rate, power, energy per unit where it was measured, money, validity."""
+def table(record: RunRecord, width: int) -> Table:
+    """One row a workload, or where that is too wide for the terminal one column a workload."""
     from rich.table import Table
 
     boundary = record.workloads[0].metrics.boundary if record.workloads else "board"
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "what ran", "rate", "power", f"energy/unit ({boundary})", "wall factor",
-                 "per kWh", "per device-hour", "run"):  # fmt: skip
-        rows.add_column(name, justify="left" if name in {"", "what ran", "run"} else "right")
-    for workload in record.workloads:
-        rows.add_row(*map(clean, _cells(workload, record)))
-    return rows
+    headings = ("", "rate", "power", f"energy/unit ({boundary})", "joules", "wall factor", "per kWh",
+                "per device-hour", "run")  # fmt: skip
+    rows = [headings, *(tuple(map(clean, _cells(each, record))) for each in record.workloads)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + 2 * len(widths) > width:
+        rows = list(zip(*rows, strict=True))
+    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for index in range(len(rows[0])):
+        grid.add_column(no_wrap=True, justify="left" if index == 0 else "right")
+    for row in rows:
+        grid.add_row(*row)
+    return grid
 
 
 def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[str, ...]:
     figures = workload.metrics
     option = _option(record, workload.unit)
     return (
-        workload.name,
-        label(workload),
-        "–" if figures.units_per_s is None else rate(figures.units_per_s.mid, workload.unit),
-        "–" if figures.watts is None else f"{figures.watts.mid:.1f} W",
+        f"{workload.name} {label(workload)}",
+        NONE if figures.units_per_s is None else rate(figures.units_per_s.mid, workload.unit),
+        NONE if figures.watts is None else f"{figures.watts.mid:.1f} W",
         _energy(figures, workload.unit),
-        "–" if option is None or option.wall_factor is None else f"×{option.wall_factor:.2f}",
-        "–" if option is None or option.usd_per_kwh is None else usd(option.usd_per_kwh.mid),
-        "–"
-        if option is None or option.usd_per_device_h is None
-        else usd(option.usd_per_device_h.mid),
+        figures.joules_source,
+        NONE if option is None or option.wall_factor is None else f"×{option.wall_factor:.2f}",
+        _money(option.usd_per_kwh if option else None),
+        _money(option.usd_per_device_h if option else None),
         record.validity.status,
     )
+
+
+def _money(money: Money | None) -> str:
+    return NONE if money is None else usd(money.mid)
 
 
 def label(workload: WorkloadRecord) -> str:
@@ -75,10 +83,9 @@ def label(workload: WorkloadRecord) -> str:
 
 def _energy(figures: Metrics, unit: str) -> str:
     if figures.joules_per_unit is None:
-        return "–"
-    mark = "" if figures.joules_source.startswith("measured") else f" ({figures.joules_source})"
+        return NONE
     text = per_unit(figures.joules_per_unit.mid, unit)
-    return f"{text} {half_width(figures.joules_per_unit)}{mark}"
+    return f"{text} {half_width(figures.joules_per_unit)}"
 
 
 def _option(record: RunRecord, unit: str) -> Option | None:

@@ -80,15 +80,16 @@ class ProcessWorker:
     def poll(self) -> Sequence[Progress]:
         """Marks that have come in, units cumulative over all runs of this worker."""
         self._read(0.0)
-        marks, rest = [], []
-        for event in self._events:
-            if event["event"] == "mark":
-                marks.append(self._progress(event))
-            elif event["event"] == "failed":
-                raise WorkerError(event["failure"], event["text"])
-            else:
-                rest.append(event)
-        self._events = rest
+        events, self._events = self._events, []
+        marks = []
+        for event in events:
+            match event["event"]:
+                case "mark":
+                    marks.append(self._progress(event))
+                case "failed":
+                    raise WorkerError(event["failure"], event["text"])
+                case _:
+                    self._events.append(event)
         return marks
 
     def stop(self) -> Sequence[Fact]:

@@ -150,24 +150,24 @@ def _divergence(exact: Tensor, other: Tensor) -> float:
 def verify(session: Session, prompts: Sequence[Sequence[int]]) -> list[Check]:
     """Every check before timing, on the decoder and, for the timed shape, the very buffers.
 
-    The session is left rewound, its unwritten slots full of NaN.
+    The session is left rewound, the slots beyond its prompts full of NaN, so that a leak during
+    the timed run shows afterwards.
     """
     decoder = session.decoder
-    exact = decoder.dtype == torch.float32
-    steps = min(EXACT_STEPS if exact else GATE_STEPS, decoder.config.max_context - 1)
-    ragged = [list(prompts[i % len(prompts)][:n]) for i, n in enumerate(_lengths(session, steps))]
+    longest = min(*session.lengths, decoder.config.max_context // 2, RAGGED[-1])
+    steps = EXACT_STEPS if decoder.dtype == torch.float32 else GATE_STEPS
+    steps = min(steps, decoder.config.max_context - longest)
+    ragged = [
+        list(prompts[index % len(prompts)][: max(1, longest * length // RAGGED[-1])])
+        for index, length in enumerate(RAGGED)
+    ]
     checks = judge(decoder, decode(decoder, ragged, steps), f"ragged batch of {len(ragged)}")
     shape_steps = min(SHAPE_STEPS, session.cache.capacity - max(session.lengths) + 1)
     batch = decode(decoder, prompts, shape_steps, session)
+    poison(session)
     checks += judge(decoder, batch, f"timed batch of {len(prompts)}")
     alone = decode(decoder, prompts[:1], shape_steps)
     return [*checks, _same_alone(decoder, batch[0], alone[0])]
-
-
-def _lengths(session: Session, steps: int) -> list[int]:
-    """Three different prompt lengths that the prompts and the context have room for."""
-    longest = min(*session.lengths, session.decoder.config.max_context - steps, RAGGED[-1])
-    return [max(1, longest * length // RAGGED[-1]) for length in RAGGED]
 
 
 def _same_alone(decoder: Decoder, batched: Trace, alone: Trace) -> Check:

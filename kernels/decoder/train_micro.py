@@ -44,6 +44,7 @@ MICRO = ModelConfig(
 )
 HELD_OUT = 48 * 1024
 EXCERPT = 12 * 1024
+GOLDEN_CASES = 6
 GOLDEN_STEPS = 40
 GOLDEN_MARGIN = 2e-2  # twice what the gate asks for, so that rounding cannot spoil a prompt
 PROMPT_BYTES = 64
@@ -138,7 +139,7 @@ def main() -> None:
     print(f"held out: {loss:.3f} nats/byte with the stored bf16 weights")
     options.out.mkdir(parents=True, exist_ok=True)
     save_file(model, options.out / "micro.safetensors", {"config": json.dumps(asdict(MICRO))})
-    cases = golden(MICRO, model, held_out, 6)
+    cases = golden(MICRO, model, held_out, GOLDEN_CASES)
     source = {"text": "Herman Melville, Moby-Dick (1851)", "held_out_nats_per_byte": f"{loss:.4f}"}
     excerpt = bytes(held_out[:EXCERPT].tolist()).decode("ascii")
     record = {"source": source, "golden": cases, "excerpt": excerpt}

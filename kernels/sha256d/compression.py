@@ -104,6 +104,7 @@ def rounds(
     block: Sequence[Word | int],
     first: int,
     last: int,
+    *,
     known: int = 16,
 ) -> list[Word | int]:
     """Run rounds ``first .. last − 1`` of one block on ``state`` (a … h) and return the new state.

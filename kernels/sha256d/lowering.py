@@ -86,9 +86,7 @@ class LlvmWords:
         return reduce(emit, [*values, self.value(constant)] if constant else values)
 
 
-def emit_last_word(
-    builder: ir.IRBuilder, work: Sequence[ir.Value], nonce: ir.Value
-) -> ir.Value:
+def emit_last_word(builder: ir.IRBuilder, work: Sequence[ir.Value], nonce: ir.Value) -> ir.Value:
     """H7 for each lane of ``nonce``, of which the 19 words of ``work`` have the type."""
     return last_word(LlvmWords(builder, nonce.type), work, nonce)
 
@@ -96,7 +94,7 @@ def emit_last_word(
 def emit_compress(
     builder: ir.IRBuilder, chain: ir.Value, block: ir.Value, kind: ir.Type = I32
 ) -> None:
-    """Compress sixteen words at ``block`` into the eight at ``chain``, both pointers to ``kind``."""
+    """Compress sixteen words at ``block`` into eight at ``chain``; both point to ``kind``."""
 
     def load(base: ir.Value, index: int) -> ir.Value:
         return builder.load(builder.gep(base, [I32(index)]), align=4)

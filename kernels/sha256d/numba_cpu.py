@@ -12,10 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import binding, ir
-from numba import int64, njit, types, uint32
-from numba.core import cgutils
+from numba import int64, uint32
 from numba.extending import intrinsic
 
 from . import header
@@ -23,6 +23,9 @@ from .compression import IV, message_blocks
 from .lowering import I32, emit_compress, emit_last_word, splat
 from .provenance import source_digests
 from .scanner import CAPACITY, Work, complete
+
+njit: Any = numba.njit  # its annotations do not know of kernels made of intrinsics
+types: Any = numba.types
 
 # ---- Plain reference ----------------------------------------------------------------------------
 
@@ -49,7 +52,10 @@ def _type_hits(_context: Any, work: Any, nonce: Any, mask: Any) -> Any:
 
     def lower(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         packed, first, wanted = args
-        words = [splat(builder, _VECTOR, word) for word in cgutils.unpack_tuple(builder, packed)]
+        words = [
+            splat(builder, _VECTOR, builder.extract_value(packed, i))
+            for i in range(header.WORK_WORDS)
+        ]
         lane_numbers = ir.Constant(_VECTOR, list(range(LANES)))
         nonces = builder.add(splat(builder, _VECTOR, first), lane_numbers)
         h7 = emit_last_word(builder, words, nonces)
@@ -70,14 +76,14 @@ def _type_compress(_context: Any, chain: Any, block: Any) -> Any:
             )
             for kind, value in zip(signature.args, args, strict=True)
         ]
-        emit_compress(builder, *pointers, kind=_VECTOR)
+        emit_compress(builder, pointers[0], pointers[1], _VECTOR)
         return target.get_dummy_value()
 
     return types.void(chain, block), lower
 
 
-_hits = intrinsic(_type_hits)
-_compress = intrinsic(_type_compress)
+_hits: Any = intrinsic(_type_hits)
+_compress: Any = intrinsic(_type_compress)
 
 
 def _build(identity: str) -> tuple[Any, Any]:

@@ -26,14 +26,24 @@ class FoundOverflowError(RuntimeError):
 class Scanner(Protocol):
     """A compiled kernel on an opened device.
 
-    ``parallel`` pieces run side by side, twice as many may be in flight; a piece fills the device
-    evenly when its length is a multiple of ``granule`` nonces. ``config`` says what was opened.
+    Twice ``parallel`` pieces may be in flight, so that the device never waits for the host.
     """
 
-    parallel: int
-    granule: int
-    config: Mapping[str, int]
-    device_uuid: str | None
+    @property
+    def parallel(self) -> int:
+        """Pieces that run side by side."""
+
+    @property
+    def granule(self) -> int:
+        """Nonces that a piece should be a multiple of."""
+
+    @property
+    def config(self) -> Mapping[str, int]:
+        """What was opened: threads and lanes, or blocks."""
+
+    @property
+    def device_uuid(self) -> str | None:
+        """The UUID that CUDA reports, "GPU-…"; None on a CPU."""
 
     def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
         """Start a piece of ``prepare_work``'s work; the returned call waits for its sorted nonces.
@@ -109,9 +119,10 @@ class SlotScanner:
         slot.launch(work, first, count, mask)
 
         def collect() -> list[int]:
-            nonces = slot.collect()
-            self._idle.append(slot)
-            return nonces
+            try:
+                return slot.collect()
+            finally:
+                self._idle.append(slot)
 
         return collect
 

@@ -259,9 +259,15 @@ unsigned nvmlDeviceGetPowerManagementLimitConstraints(gpu_t *gpu, unsigned *low,
     return SUCCESS;
 }
 
-#ifndef FAKENVML_OLD
+/* What old drivers lack */
 
-GETTER(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, counter_mj())
+#ifdef FAKENVML_OLD
+#define NEWER __attribute__((visibility("hidden")))
+#else
+#define NEWER
+#endif
+
+NEWER GETTER(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, counter_mj())
 
 static void read_throttle(field_value_t *field) {
     char key[16];
@@ -294,11 +300,9 @@ static void read_field(field_value_t *field) {
     if (faulty()) field->value_type = (uint32_t)setting("FAKENVML_TYPE", key, field->value_type);
 }
 
-unsigned nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_value_t *fields) {
+NEWER unsigned nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_value_t *fields) {
     ENTER();
     (void)gpu;
     for (int i = 0; i < count; i++) read_field(&fields[i]);
     return SUCCESS;
 }
-
-#endif

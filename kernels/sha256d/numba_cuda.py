@@ -1,0 +1,155 @@
+"""SHA-256d in CUDA by Numba: the CuPy kernel's twin, the double hash as one LLVM intrinsic.
+
+Source: FIPS 180-4; Bitcoin's header layout. Straight-line IR instead of a Python round loop keeps
+every word in a register. Under NUMBA_ENABLE_CUDASIM=1, which runs no LLVM, the launches are the
+same and plain integers take the intrinsic's place.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from typing import Any
+
+import numba
+import numpy as np
+from numba import cuda as _cuda
+from numba import uint32
+
+from . import header
+from .compression import INTEGERS, IV, compress, last_word, message_blocks
+from .scanner import CAPACITY, Slot, SlotScanner, Work, complete
+
+cuda: Any = _cuda  # its annotations describe the host side only
+types: Any = numba.types
+simulated: bool = numba.config.ENABLE_CUDASIM  # type: ignore[attr-defined, unused-ignore]
+THREADS_PER_BLOCK = 256
+BLOCKS_PER_SM = 4
+"""1024 threads: resident on every architecture from sm_75 on at up to 64 registers."""
+MAX_REGISTERS = 48
+
+# ---- Plain reference ----------------------------------------------------------------------------
+
+reference = header.scan_reference
+
+
+def _simulated_last_word(work: Any, nonce: Any) -> int:
+    return last_word(INTEGERS, [int(word) for word in work], int(nonce))
+
+
+def _simulated_compress(chain: Any, block: Any) -> None:
+    chain[:] = compress(INTEGERS, [int(word) for word in chain], [int(word) for word in block])
+
+
+# ---- Fast version -------------------------------------------------------------------------------
+
+
+def _type_last_word(_context: Any, work: Any, nonce: Any) -> Any:
+    """H7 of one nonce."""
+    from .lowering import emit_last_word
+
+    def lower(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        packed, value = args
+        words = [builder.extract_value(packed, i) for i in range(header.WORK_WORDS)]
+        return emit_last_word(builder, words, value)
+
+    return types.uint32(work, nonce), lower
+
+
+def _type_compress(_context: Any, chain: Any, block: Any) -> Any:
+    """Compress one block of sixteen words into the chaining value of eight."""
+    from .lowering import emit_compress
+
+    def lower(target: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointers = [
+            target.make_array(kind)(target, builder, value).data
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+        emit_compress(builder, pointers[0], pointers[1])
+        return target.get_dummy_value()
+
+    return types.void(chain, block), lower
+
+
+_h7: Any
+_compress: Any
+if simulated:
+    _options: dict[str, int] = {}
+    _h7, _compress = _simulated_last_word, _simulated_compress
+else:
+    _options = {"max_registers": MAX_REGISTERS}
+    _h7 = cuda.extending.intrinsic(_type_last_word)
+    _compress = cuda.extending.intrinsic(_type_compress)
+
+
+def scan_kernel(work, first, count, mask, found):  # type: ignore[no-untyped-def]
+    """Grid-stride over the piece; found[0] counts all hits, the nonces follow it unsorted."""
+    stride = uint32(cuda.gridsize(1))
+    i = uint32(cuda.grid(1))
+    while i < count:
+        nonce = uint32(first + i)
+        if _h7(work, nonce) & mask == 0:
+            slot = cuda.atomic.add(found, 0, 1)
+            if slot + 1 < found.size:
+                found[slot + 1] = nonce
+        i = uint32(i + stride)
+
+
+def message_kernel(blocks, chain):  # type: ignore[no-untyped-def]
+    """Compress the rows of ``blocks`` into ``chain``: one thread, for the test vectors."""
+    for i in range(blocks.shape[0]):
+        _compress(chain, blocks[i])
+
+
+# ---- Launcher -----------------------------------------------------------------------------------
+
+
+class _NumbaSlot:
+    def __init__(self, kernel: Any, blocks: int, capacity: int) -> None:
+        self._stream = cuda.stream()
+        self._launcher = kernel[blocks, THREADS_PER_BLOCK, self._stream]
+        self._capacity = capacity
+        self._zero = np.zeros(1, dtype=np.uint32)
+        self._found = cuda.device_array(1 + capacity, dtype=np.uint32)
+
+    def launch(self, work: Work, first: int, count: int, mask: int) -> None:
+        self._found[:1].copy_to_device(self._zero, stream=self._stream)
+        words = tuple(np.uint32(word) for word in work)
+        scalars = (np.uint32(first), np.uint32(count), np.uint32(mask))
+        self._launcher(words, *scalars, self._found)
+
+    def collect(self) -> list[int]:
+        self._stream.synchronize()
+        total = complete(int(self._found[:1].copy_to_host()[0]), self._capacity)
+        if total == 0:
+            return []
+        nonces: list[int] = np.sort(self._found[1 : 1 + total].copy_to_host()).tolist()
+        return nonces
+
+
+def open_scanner(capacity: int = CAPACITY, blocks: int | None = None) -> SlotScanner:
+    """A scanner on the current CUDA device; ``blocks`` defaults to what fills it."""
+    device = cuda.get_current_device()
+    grid = blocks or device.MULTIPROCESSOR_COUNT * BLOCKS_PER_SM
+    kernel = cuda.jit(scan_kernel, **_options)
+    slots: list[Slot] = [_NumbaSlot(kernel, grid, capacity) for _ in range(2)]
+    return SlotScanner(
+        slots,
+        _digest,
+        blocks=grid,
+        threads_per_block=THREADS_PER_BLOCK,
+        device_uuid=str(device.uuid),
+    )
+
+
+# ---- Verification -------------------------------------------------------------------------------
+
+
+def _digest(message: bytes) -> bytes:
+    """SHA-256 of a message by one CUDA thread through the compression intrinsic."""
+    chain = cuda.to_device(np.array(IV, dtype=np.uint32))
+    blocks = cuda.to_device(np.array(message_blocks(message), dtype=np.uint32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Numba warns of a grid this small; one thread is meant
+        cuda.jit(message_kernel)[1, 1](blocks, chain)
+    return struct.pack(">8I", *chain.copy_to_host().tolist())

@@ -1,0 +1,174 @@
+"""The command as a user meets it: exit status, one line, nothing half-written."""
+
+import gzip
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from bench.cli import run, spread_sets
+from bench.records.journal import from_line
+
+SCHEMA = json.loads(files("bench.schema").joinpath("run-1.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def bench(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(tmp_path)
+
+    def bench(*arguments):
+        status = run(["all", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return bench
+
+
+def simulated(bench, *arguments):
+    status, out, _ = bench("--device", "sim:h100", "--json", "-", *arguments)
+    return status, json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("card", "seed"),
+    [*(("h100", k) for k in range(20)), *(("a100", k) for k in range(3)), ("rtx4090", 0)],
+)
+def test_simulated_cards_give_back_the_known_answer(bench, card, seed):
+    status, out, _ = bench("--device", f"sim:{card}", "--seed", str(seed), "--json", "-")
+    record = json.loads(out)
+    assert status == 0
+    for workload in record["workloads"]:
+        truth = record["device"]["truth"][workload["name"]]["joules_per_unit"]
+        absolute = workload["metrics"]["joules_per_unit_absolute"]
+        assert absolute["lo"] <= truth <= absolute["hi"]
+        assert absolute["hi"] - absolute["lo"] < 0.3 * truth
+        rate = workload["metrics"]["units_per_s"]["mid"]
+        assert rate == pytest.approx(
+            record["device"]["truth"][workload["name"]]["units_per_s"], rel=0.01
+        )
+
+
+def test_the_record_is_valid_saved_with_its_journal_and_labelled(bench, tmp_path):
+    status, record = simulated(bench)
+    assert status == 0
+    jsonschema.validate(record, SCHEMA)
+    assert record["validity"]["status"] == "labelled"
+    assert "SIMULATED" in {code["name"] for code in record["validity"]["codes"]}
+    saved = tmp_path / "results" / f"{record['run_id']}.json"
+    assert json.loads(saved.read_text()) == record
+    journal = saved.with_name(f"{record['run_id']}.samples.jsonl.gz")
+    facts = [from_line(json.loads(line)) for line in gzip.open(journal, "rt")]
+    assert len(facts) > 1000
+    assert {p.name for p in saved.parent.iterdir()} == {saved.name, journal.name}
+
+
+def test_the_shipped_schema_is_the_records_own():
+    from bench.store import json_schema
+
+    assert SCHEMA == json_schema()
+
+
+def test_the_same_seed_gives_the_same_figures(bench):
+    first, second = (simulated(bench, "--seed", "5")[1] for _ in range(2))
+    assert first["workloads"] == second["workloads"]
+    assert first["verdict"] == second["verdict"]
+    assert simulated(bench, "--seed", "6")[1]["workloads"] != first["workloads"]
+
+
+def test_prices_can_be_set(bench):
+    _, record = simulated(bench, "--set", "btc=200000", "power=0.01", "--set", "token=100")
+    assert record["verdict"]["code"] == "SERVE"
+    assert record["market"]["btc_usd"]["value"] == 200000
+
+
+def test_the_plain_screen_names_every_block_and_the_verdict(bench):
+    status, out, _ = bench("--device", "sim:h100")
+    assert status == 0
+    assert "sha256d  block 10/10" in out
+    assert "decode   block  1/10" in out
+    assert "One paid kWh" in out
+    assert "\x1b" not in out
+
+
+def test_a_dry_run_tells_its_seconds_and_measures_nothing(bench, tmp_path):
+    status, out, _ = bench("--device", "cpu", "--grade", "quick", "--dry-run", "--json", "-")
+    document = json.loads(out)
+    assert status == 0
+    assert document["seconds"] == pytest.approx(
+        2 + sum(s["seconds"] + s["settle_s"] for s in document["steps"])
+    )
+    assert 25 < document["seconds"] < 90
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_MARKET = 'name = "x"\n[power]\nvalue = -1\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["--gpu", "0"], 3, "--device cpu"),
+        (["--gpu", "99"], 3, "--device cpu"),
+        (["--gpu", "-1"], 2, "--gpu"),
+        (["--gpu", "0", "--device", "cpu"], 2, "--gpu and --device"),
+        (["--device", "tpu"], 2, "--device tpu"),
+        (["--device", "sim:nonsense"], 2, "nonsense"),
+        (["--device", "sim:h200"], 2, "h200"),
+        (["--device", "cpu", "--window", "-1"], 2, "--window"),
+        (["--device", "cpu", "--window", "nan"], 2, "--window"),
+        (["--device", "cpu", "--window", "1e99"], 2, "--window"),
+        (["--device", "cpu", "--window", "soon"], 2, "--window"),
+        (["--device", "cpu", "--grade", "best"], 2, "--grade"),
+        (["--device", "cpu", "--model", "gpt-9"], 2, "gpt-9"),
+        (["--device", "cpu", "--market", "moon"], 2, "moon"),
+        (["--device", "cpu", "--market", "bad.toml"], 2, "bad.toml"),
+        (["--device", "cpu", "--set", "btc=-5"], 2, "btc"),
+        (["--device", "cpu", "--set", "eth=5"], 2, "eth"),
+        (["--device", "cpu", "--asic", "ths=1"], 2, "watts"),
+        (["--device", "cpu", "--assume-watts", "0"], 2, "--assume-watts"),
+        (["--device", "cpu", "--assume-watts", "5", "--meter", "none"], 2, "exclude"),
+        (["--device", "cpu", "--meter", "magic"], 2, "magic"),
+        (["--device", "cpu", "--meter", "nvml:0"], 3, "libnvidia-ml"),
+        (["--device", "sim:h100", "--meter", "nvml:0"], 2, "simulated device"),
+        (["--device", "sim:h100", "--model", "70b"], 2, "70b"),
+        (["--device", "cpu", "--seed", "-1"], 2, "--seed"),
+        (["--device", "cpu", "--out", "bad.toml/out"], 7, "--out"),
+        (["--device", "sim:h100", "--out", "bad.toml"], 7, "--out"),
+        (["--device", "sim:h100", "--json", "nowhere/run.json"], 7, "nowhere"),
+        (["--frobnicate"], 2, "--frobnicate"),
+        (["extra"], 2, "extra"),
+    ],
+)
+def test_bad_input_is_one_line_the_right_status_and_nothing_half_written(
+    bench, tmp_path, arguments, status, word
+):
+    (tmp_path / "bad.toml").write_text(BAD_MARKET)
+    got, out, err = bench(*arguments)
+    assert (got, err.count("\n")) == (status, 1), err
+    assert err.startswith("bench: ")
+    assert word in err
+    assert "Traceback" not in err + out
+    assert {p.name for p in tmp_path.rglob("*")} <= {"bad.toml"}
+
+
+def test_sets_may_be_repeated_or_listed():
+    assert spread_sets(["all", "--set", "btc=1", "power=2", "--seed", "1", "x=3"]) == [
+        "all", "--set", "btc=1", "--set", "power=2", "--seed", "1", "x=3",
+    ]  # fmt: skip
+    assert spread_sets(["--set"]) == ["--set"]
+
+
+def test_strict_refuses_stale_prices_and_required_energy_needs_a_meter(bench):
+    assert simulated(bench, "--strict")[0] == 9
+    assert simulated(bench, "--meter", "none", "--require-energy")[0] == 4
+
+
+def test_a_device_in_use_is_not_measured_twice(bench):
+    from bench.store import device_lock
+
+    with device_lock("SIM-h100", wait=False):
+        status, _, err = bench("--device", "sim:h100")
+    assert status == 5
+    assert "--wait" in err

@@ -1,0 +1,66 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.records.run import Estimate
+from bench.stats import coefficient_of_variation, mean_interval, standard_error, t_quantile, widen
+
+
+def test_quantile_agrees_with_the_printed_table():
+    assert t_quantile(1) == pytest.approx(12.706, abs=5e-4)
+    assert t_quantile(9) == pytest.approx(2.262, abs=5e-4)
+
+
+def test_interval_worked_by_hand():
+    found = mean_interval([10.0, 12.0, 14.0])
+    assert found is not None
+    assert found.mid == 12.0
+    assert found.hi - found.mid == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4)
+    assert found.n == 3
+
+
+def test_one_block_has_no_interval():
+    assert mean_interval([]) is None
+    assert mean_interval([3.0]) is None
+
+
+def test_interval_covers_the_mean_as_often_as_it_says():
+    random = np.random.default_rng(7)
+    hits = 0
+    for row in random.normal(5.0, 1.0, size=(4000, 10)):
+        found = mean_interval(list(row))
+        assert found is not None
+        hits += found.lo <= 5.0 <= found.hi
+    assert 0.94 <= hits / 4000 <= 0.96
+
+
+@given(st.lists(st.floats(0.1, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
+def test_interval_scales_with_its_unit(values, factor):
+    one, other = mean_interval(values), mean_interval([v * factor for v in values])
+    assert one is not None
+    assert other is not None
+    assert other.mid == pytest.approx(one.mid * factor)
+    assert other.hi - other.lo == pytest.approx((one.hi - one.lo) * factor, abs=1e-6)
+
+
+def test_widening_adds_in_quadrature_and_never_narrows():
+    narrow = Estimate(10.0, 9.0, 11.0, 5)
+    wide = widen(narrow, [1.0])
+    assert wide.hi - wide.mid == pytest.approx(math.hypot(1.0, 1.959964))
+    assert widen(narrow, []) == narrow
+
+
+def test_spread():
+    assert standard_error([1.0, 3.0]) == pytest.approx(1.0)
+    assert coefficient_of_variation([1.0, 3.0]) == pytest.approx(math.sqrt(2) / 2)
+    assert coefficient_of_variation([1.0]) is None
+    assert coefficient_of_variation([0.0, 0.0]) is None
+
+
+@pytest.mark.parametrize("bad", [(1, 2, 3), (3, 1, 2), (math.nan, 0, 1), (1, 0, math.inf)])
+def test_an_estimate_that_cannot_be_is_refused(bad):
+    with pytest.raises(ValueError, match="must"):
+        Estimate(*map(float, bad), n=2)

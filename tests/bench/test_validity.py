@@ -1,0 +1,236 @@
+"""Every code reached by a constructed case, and a clean run reaches none that is fatal."""
+
+import hashlib
+import struct
+from dataclasses import replace
+
+import pytest
+
+from bench.derive import Raw, derive
+from bench.records.journal import ClockPair, Event, Progress, Sample, Share, Span
+from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts
+from bench.validity import poisson_tail
+
+GPU = DeviceFacts(
+    kind="gpu", name="card", uuid="GPU-1", power_limit_w=700.0, power_limit_default_w=700.0,
+    power_limit_max_w=700.0,
+)  # fmt: skip
+CPU = DeviceFacts(kind="cpu", name="processor")
+COUNTER = MeterFacts(source="nvml-counter", name="nvml:0", scope="gpu")
+NONE = MeterFacts(source="none", name="none", reason="no sensor here")
+HASH = WorkloadFacts("sha256d", "cupy", "hash", None, {})
+PASSED = {"sha256d": (Check("known answers", True, "8 of 8"),)}
+BLOCK_S, BLOCKS, WATTS, RATE = 6.0, 10, 300.0, 1000
+
+
+def journal(watts=WATTS, rate=RATE):
+    facts = [Span("idle", None, 0.0, 20.0)]
+    end = 20.0 + BLOCK_S * BLOCKS
+    times = [k * 0.1 for k in range(int(end / 0.1) + 1)]
+    facts += [Sample(t, "energy_j", 60 * min(t, 20) + watts * max(t - 20, 0)) for t in times]
+    facts += [Sample(t, "power_instant_w", 60.0 if t < 20 else watts) for t in times]
+    facts += [Progress(20 + k * 0.05, int(rate * k * 0.05), "sha256d") for k in range(1201)]
+    facts += [
+        Span("block", "sha256d", 20 + k * BLOCK_S, 20 + (k + 1) * BLOCK_S) for k in range(BLOCKS)
+    ]
+    return facts
+
+
+def raw(**changes):
+    base = Raw(GPU, COUNTER, "standard", (HASH,), PASSED)
+    return replace(base, **changes)
+
+
+def codes(facts, **changes):
+    validity = derive(raw(**changes), facts).validity
+    return validity.status, {code.name: code for code in validity.codes}
+
+
+def without(facts, kind):
+    return [f for f in facts if not isinstance(f, kind)]
+
+
+def test_a_clean_run_has_no_fatal_code():
+    status, found = codes(journal())
+    assert status == "labelled"
+    assert set(found) == {"UNCALIBRATED"}
+
+
+def test_every_code_says_something_in_one_line():
+    _, found = codes(journal()[:500], meter=NONE, grade="quick", interrupted=True)
+    assert {"NO_ENERGY", "UNRANKED", "INTERRUPTED"} <= set(found)
+    assert all(code.text and "\n" not in code.text for code in found.values())
+
+
+@pytest.mark.parametrize(
+    ("meter", "name"),
+    [
+        (NONE, "NO_ENERGY"),
+        (MeterFacts(source="assumed", name="assumed", constant_w=65.0), "ASSUMED_WATTS"),
+        (MeterFacts(source="sim", name="sim:h100"), "SIMULATED"),
+        (replace(COUNTER, mismatch=True), "METER_MISMATCH"),
+        (replace(COUNTER, scope="module"), "MODULE_SCOPE"),
+    ],
+)
+def test_instruments_are_labelled(meter, name):
+    status, found = codes(journal(), meter=meter)
+    assert name in found
+    assert status == "labelled"
+
+
+def test_too_short_a_window_is_unranked():
+    status, found = codes([f for f in journal() if not isinstance(f, Span) or f.end_s < 70])
+    assert {"SHORT_WINDOW", "UNRANKED"} <= set(found)
+    assert status == "labelled"
+
+
+def test_too_few_blocks():
+    facts = [f for f in journal() if not isinstance(f, Span) or f.end_s < 60]
+    assert codes(facts)[1]["TOO_FEW_BLOCKS"].fatal
+
+
+def test_blocks_that_differ():
+    facts = [
+        replace(f, units=f.units + (f.units - 30000) // 5) if isinstance(f, Progress) and f.units > 30000 else f
+        for f in journal()
+    ]  # fmt: skip
+    status, found = codes(facts)
+    assert found["SPREAD"].fatal
+    assert status == "invalid"
+
+
+def test_counter_and_polled_power_that_disagree():
+    facts = [replace(f, value=f.value * 1.1) if isinstance(f, Sample) and f.field == "power_instant_w" else f for f in journal()]  # fmt: skip
+    assert codes(facts)[1]["ENERGY_DISAGREE"].fatal
+
+
+def test_a_counter_reset_falls_back_to_polled_power():
+    facts = [replace(f, value=f.value - 5000) if isinstance(f, Sample) and f.field == "energy_j" and f.t_s > 50 else f for f in journal()]  # fmt: skip
+    derived = derive(raw(), facts)
+    assert "COUNTER_RESET" in {c.name for c in derived.validity.codes}
+    assert derived.workloads[0].metrics.joules_per_unit.mid == pytest.approx(0.3, rel=0.01)
+
+
+@pytest.mark.parametrize("watts", [0.0, 950.0])
+def test_power_that_cannot_be(watts):
+    assert codes(journal(watts=watts))[1]["POWER_OUT_OF_RANGE"].fatal
+
+
+def test_power_that_never_moves():
+    facts = [replace(f, value=300.0) if isinstance(f, Sample) and f.field == "power_instant_w" else f for f in journal()]  # fmt: skip
+    assert codes(facts)[1]["POWER_FROZEN"].fatal
+
+
+def test_a_silent_stretch():
+    facts = [f for f in journal() if not (isinstance(f, Sample) and 40 < f.t_s < 42)]
+    assert codes(facts)[1]["SAMPLING_GAPS"].fatal
+
+
+def test_throttling():
+    facts = [*journal(), *(Sample(20.0 + k, "throttle_thermal_s", 0.02 * k) for k in range(60))]
+    assert codes(facts)[1]["THROTTLED"].fatal
+
+
+def test_power_limits():
+    facts = [*journal(), Sample(1.0, "power_limit_w", 700.0), Sample(50.0, "power_limit_w", 500.0)]
+    assert codes(facts)[1]["LIMIT_CHANGED"].fatal
+    assert "LIMIT_NOT_DEFAULT" in codes(journal(), device=replace(GPU, power_limit_w=500.0))[1]
+
+
+def test_a_machine_that_slept():
+    facts = [*journal(), ClockPair(0.0, 0.0, 0.0), ClockPair(80.0, 90.0, 90.0)]
+    assert codes(facts)[1]["PAUSED"].fatal
+
+
+def test_a_lost_meter_and_a_strange_library():
+    assert codes(journal(), meter_error="silent")[1]["SAMPLER_HUNG"].fatal
+    fake = replace(GPU, nvml_library={"path": "/tmp/libnvidia-ml.so.1", "standard_path": False})
+    assert "FAKE_LIBRARY" in codes(journal(), device=fake)[1]
+
+
+@pytest.mark.parametrize(
+    ("unit", "check", "name"),
+    [
+        ("hash", "known answers", "HASH_WRONG"),
+        ("hash", "exact ranges", "HASH_MISSING_WORK"),
+        ("token", "logits finite", "INFER_NONFINITE"),
+        ("token", "token count", "INFER_COUNT"),
+        ("token", "greedy tokens", "INFER_MISMATCH"),
+    ],
+)
+def test_failed_checks_become_fatal_codes(unit, check, name):
+    facts = WorkloadFacts("sha256d", "x", unit, None, {})
+    status, found = codes(
+        journal(),
+        workloads=(facts,),
+        checks={"sha256d": (Check(check, False, "no"),)},
+        failures={"sha256d": ("unverified", "no")},
+    )
+    assert found[name].fatal
+    assert status == "invalid"
+
+
+def test_a_missing_workload_is_incomplete():
+    status, found = codes(journal(), failures={"decode": ("missing", "no torch")})
+    assert status == "incomplete"
+    assert "no torch" in found["NO_DATA"].text
+    status, found = codes(journal(), failures={"decode": ("device", "Xid 79")})
+    assert "GPU_LOST" in found
+
+
+def test_no_block_at_all():
+    assert codes(without(journal(), Progress))[1]["NO_DATA"].fatal
+
+
+def genesis():
+    merkle = bytes.fromhex("3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a")
+    return struct.pack("<I32s32sIII", 1, bytes(32), merkle, 1231006505, 0x1D00FFFF, 2083236893)
+
+
+def test_shares_are_hashed_again():
+    header = genesis()
+    digest = hashlib.sha256(hashlib.sha256(header).digest()).digest()
+    assert digest[28:] == bytes(4)
+    right = Share(header.hex(), 2083236893, 0xFFFFFFFF)
+    assert not {"HASH_WRONG", "HASH_DUPLICATE"} & set(codes([*journal(), right])[1])
+    twice = codes([*journal(), right, right])[1]
+    assert twice["HASH_DUPLICATE"].fatal
+    other_nonce = replace(right, nonce=1)
+    assert codes([*journal(), other_nonce])[1]["HASH_WRONG"].fatal
+    spoiled = replace(right, header_hex=(bytes(4) + header[4:]).hex())
+    assert codes([*journal(), spoiled])[1]["HASH_WRONG"].fatal
+
+
+def test_missing_shares_are_missing_work():
+    sharing = replace(HASH, config={"share_bits": 4})
+    expected = RATE * 60 / 2**4
+    shares = int(expected)
+    found = codes(journal(), workloads=(sharing,))[1]
+    assert "HASH_RATE" in found
+    assert f"{shares}" in found["HASH_RATE"].text
+    thin = replace(HASH, config={"share_bits": 20})
+    assert "FEW_SHARES" in codes(journal(), workloads=(thin,))[1]
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high"), [(64, 29, 107), (1024, 871, 1184), (16384, 15762, 17014)]
+)
+def test_poisson_bounds_are_the_published_ones(mean, low, high):
+    assert poisson_tail(low, mean) >= 5e-7 > poisson_tail(low - 1, mean)
+    assert poisson_tail(high, mean) >= 5e-7 > poisson_tail(high + 1, mean)
+
+
+def test_degenerate_data():
+    flat = WorkloadFacts("sha256d", "torch", "token", "T0", {}, {"logit_std": 0.0})
+    assert "DEGENERATE_DATA" in codes(journal(), workloads=(flat,))[1]
+
+
+def test_latency_of_the_runs_is_summarised():
+    facts = WorkloadFacts("sha256d", "torch", "token", "T0", {}, details={"prefill": {"tokens": 5}})
+    events = [
+        Event(float(k), "step_latency", {"workload": "sha256d", "p50_s": k, "p90_s": k, "p99_s": k, "n": 3})
+        for k in (1, 2, 30)
+    ]  # fmt: skip
+    metrics = derive(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
+    assert metrics.tpot_s == {"p50": 2, "p90": 2, "p99": 2, "steps": 9}
+    assert metrics.prefill == {"tokens": 5}

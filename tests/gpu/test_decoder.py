@@ -1,0 +1,60 @@
+"""The decoder on a CUDA device: it equals the reference there, and names the card it ran on."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from bench.kernels.decoder.workload import DecodeWorkload
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
+
+SHAPE: dict[str, Any] = {
+    "name": "small",
+    "n_layers": 4,
+    "d_model": 512,
+    "n_heads": 8,
+    "n_kv_heads": 2,
+    "head_dim": 64,
+    "d_ffn": 1408,
+    "vocab_size": 8192,
+    "max_context": 1024,
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("flags", [{}, {"qk_norm": True, "sliding_window": 96}], ids=str)
+def test_decode_passes_its_gate_and_its_check(precision: str, flags: dict[str, Any]) -> None:
+    workload = DecodeWorkload(
+        device="cuda",
+        model=SHAPE | flags,
+        precision=precision,  # type: ignore[arg-type]
+        context=128,
+        steps=64,
+    )
+    workload.prepare()
+    before = workload.verify()
+    assert all(passed for _, passed, _ in before), before
+    calls = iter(range(201))
+    marks: list[tuple[float, int]] = []
+    workload.run(lambda t_s, units: marks.append((t_s, units)), lambda: next(calls) == 200)
+    assert marks == sorted(marks)
+    assert marks[-1][1] == 8 * 200
+    after = workload.check()
+    assert all(passed for _, passed, _ in after), after
+    (latency,) = workload.facts()
+    assert latency["data"]["n"] == 200
+    assert latency["data"]["p50_s"] > 0
+    workload.close()
+
+
+def test_the_card_is_named_by_its_uuid() -> None:
+    workload = DecodeWorkload(device="cuda", model=SHAPE, context=16, steps=8)
+    workload.prepare()
+    uuid = workload.describe()["device_uuid"]
+    assert uuid.startswith("GPU-")
+    assert len(uuid) == len("GPU-") + 36
+    assert workload.describe()["config"]["threads"] is None

@@ -1,0 +1,95 @@
+"""The real card through the real NVML."""
+
+import itertools
+import select
+
+import pytest
+
+from bench.meters import nvml, open_meter
+from bench.ports import MeterError
+from bench.records.journal import Event, Sample
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def card():
+    try:
+        return nvml.first_visible()
+    except MeterError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def sampled(card):
+    """Facts of the meter and what it said in 3 seconds."""
+    meter = open_meter("auto", card, lambda name: pytest.fail(f"asked for a simulated {name}"))
+    facts = []
+    try:
+        meter.start()
+        for _ in range(30):
+            select.select([], [], [], 0.1)
+            facts += meter.poll()
+    finally:
+        meter.stop()
+    facts += meter.poll()
+    return meter.facts(), facts
+
+
+def of(facts, field):
+    return [fact for fact in facts if isinstance(fact, Sample) and fact.field == field]
+
+
+def test_the_card_tells_what_a_record_needs(card):
+    assert card.uuid.startswith("GPU-")
+    assert card.memory_bytes > 2**30
+    assert 0 < card.power_limit_w <= card.power_limit_max_w
+    assert card.sm_clock_max_hz > 5e8
+    assert card.driver
+    assert len(card.nvml_library["sha256"]) == 64
+    assert card.nvml_library["fake"] is False
+    assert nvml.resolve(card.index).uuid == card.uuid
+
+
+def test_the_counter_rises_by_the_power_it_reads(card, sampled):
+    facts, said = sampled
+    assert (facts.device_uuid, facts.mismatch, facts.scope) == (card.uuid, False, "gpu")
+    if facts.source != "nvml-counter":
+        pytest.skip(f"this card's best source is {facts.source}: {facts.reason}")
+    ticks = of(said, "energy_j")
+    rises = [b.value - a.value for a, b in itertools.pairwise(ticks)]
+    assert rises
+    assert min(rises) > 0
+    mean_w = sum(rises) / (ticks[-1].t_s - ticks[0].t_s)
+    assert 0 < mean_w <= 1.3 * card.power_limit_max_w
+
+
+def test_power_comes_at_every_tick_and_none_is_skipped(card, sampled):
+    facts, said = sampled
+    field = next(
+        name for name in facts.capabilities if name.startswith("power_") and "limit" not in name
+    )
+    power = of(said, field)
+    assert len(power) > 75  # of 150 in 3 s
+    assert all(0 < sample.value <= 1.3 * card.power_limit_max_w for sample in power)
+    tally = next(f.data for f in said if isinstance(f, Event) and f.name == "meter_tally")
+    assert tally["skipped"] == 0
+
+
+def test_cuda_gives_the_same_uuid(card):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    count = torch.cuda.device_count()
+    known = {f"GPU-{torch.cuda.get_device_properties(i).uuid}" for i in range(count)}
+    assert card.uuid in known
+
+
+def test_cupy_gives_the_same_uuid(card):
+    cupy = pytest.importorskip("cupy")
+    runtime = cupy.cuda.runtime
+    known = {
+        bytes(runtime.getDeviceProperties(index)["uuid"])[:16].hex()
+        for index in range(runtime.getDeviceCount())
+    }
+    assert card.uuid.removeprefix("GPU-").replace("-", "") in known

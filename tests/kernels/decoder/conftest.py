@@ -1,0 +1,52 @@
+"""A decoder small enough for every test, and prompts for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from bench.kernels.decoder import weights
+from bench.kernels.decoder.config import ModelConfig
+from bench.kernels.decoder.model import Decoder
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "n_layers": 2,
+    "d_model": 64,
+    "n_heads": 4,
+    "n_kv_heads": 2,
+    "head_dim": 16,
+    "d_ffn": 128,
+    "vocab_size": 256,
+    "max_context": 256,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    return dict(TINY)
+
+
+@pytest.fixture
+def build() -> Callable[..., Decoder]:
+    """A tiny decoder with seeded weights; keywords override its configuration."""
+
+    def make(dtype: torch.dtype = torch.float32, **changes: Any) -> Decoder:
+        config = ModelConfig.from_mapping(TINY | changes)
+        decoder = Decoder(config, torch.device("cpu"), dtype)
+        weights.initialise(decoder.named_weights(), config.n_layers, seed=3)
+        return decoder
+
+    return make
+
+
+@pytest.fixture
+def prompts() -> list[list[int]]:
+    generator = torch.Generator().manual_seed(11)
+    return [torch.randint(256, (n,), generator=generator).tolist() for n in (5, 17, 40)]

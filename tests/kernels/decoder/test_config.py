@@ -1,0 +1,71 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench.profiles
+from bench.kernels.decoder.config import ModelConfig
+
+MODELS = Path(bench.profiles.__file__).parent / "models"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "kv_bytes"),
+    [("1b", 1_235_814_400, 32_768), ("8b", 8_030_261_248, 131_072), ("micro", 1_672_896, None)],
+)
+def test_profiles_have_the_published_sizes(
+    name: str, parameters: int, kv_bytes: int | None
+) -> None:
+    table = tomllib.loads((MODELS / f"{name}.toml").read_text(encoding="utf-8"))
+    config = ModelConfig.from_mapping(table["config"])
+    assert config.name == table["name"] == name
+    assert config.n_params() == parameters
+    if kv_bytes is not None:
+        assert 2 * config.kv_elements_per_token() == kv_bytes
+
+
+def test_the_tiny_profile_parses() -> None:
+    table = tomllib.loads((MODELS / "tiny.toml").read_text(encoding="utf-8"))
+    assert ModelConfig.from_mapping(table["config"]).n_layers == 2
+
+
+SCALING = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"layers": 3}, "unknown key layers"),
+        ({"n_layers": 0}, "n_layers must be a whole number"),
+        ({"n_layers": True}, "n_layers must be a whole number"),
+        ({"d_model": 64.0}, "d_model must be a whole number"),
+        ({"n_kv_heads": 3}, "not a multiple of n_kv_heads 3"),
+        ({"head_dim": 15}, "head_dim must be even"),
+        ({"rope_theta": -1.0}, "rope_theta must be a number above 0"),
+        ({"norm_eps": float("nan")}, "norm_eps must be a number above 0"),
+        ({"tied_head": 1}, "tied_head must be true or false"),
+        ({"sliding_window": 0}, "sliding_window must be"),
+        ({"name": ""}, "name must be"),
+        ({"rope_scaling": {"factor": 2.0}}, "rope_scaling must have exactly the keys"),
+        ({"rope_scaling": SCALING | {"factor": 0}}, "rope_scaling.factor must be"),
+        ({"rope_scaling": SCALING | {"high_freq_factor": 1.0}}, "must exceed low_freq_factor"),
+    ],
+)
+def test_an_impossible_model_is_refused_in_one_line(
+    tiny: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        ModelConfig.from_mapping(tiny | change)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tiny: dict[str, Any]) -> None:
+    del tiny["d_ffn"]
+    with pytest.raises(ValueError, match="model 'tiny': missing key d_ffn"):
+        ModelConfig.from_mapping(tiny)

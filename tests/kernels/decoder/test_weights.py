@@ -1,0 +1,166 @@
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.kernels.decoder import weights
+from bench.kernels.decoder.model import Decoder
+
+Build = Callable[..., Decoder]
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def stored(build: Build) -> Tensors:
+    return {name: tensor.clone() for name, tensor in build().named_weights().items()}
+
+
+@pytest.fixture
+def target(build: Build) -> Tensors:
+    named = build().named_weights()
+    for tensor in named.values():
+        tensor.fill_(torch.nan)
+    return named
+
+
+def write_shards(folder: Path, tensors: Tensors) -> None:
+    names = sorted(tensors)
+    halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in halves.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    index = {"weight_map": {name: file for file, part in halves.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_named_weights_are_views_of_every_tensor_of_the_shape(build: Build) -> None:
+    for flags in ({}, {"tied_head": True}, {"qk_norm": True}):
+        decoder = build(**flags)
+        named = decoder.named_weights()
+        assert {name: tuple(t.shape) for name, t in named.items()} == decoder.config.shapes()
+        named["model.layers.1.self_attn.v_proj.weight"].fill_(7.0)
+        assert float(decoder.get_parameter("layers.1.qkv")[-1, -1]) == 7.0
+
+
+def test_one_file_and_shards_load_alike(tmp_path: Path, stored: Tensors, target: Tensors) -> None:
+    save_file(stored, tmp_path / "model.safetensors")
+    digests = weights.load(target, tmp_path)
+    assert digests == {"model.safetensors": weights.sha256(tmp_path / "model.safetensors")}
+    assert all(torch.equal(target[name], stored[name]) for name in stored)
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    write_shards(sharded, stored)
+    for tensor in target.values():
+        tensor.fill_(torch.nan)
+    assert sorted(weights.load(target, sharded)) == ["a.safetensors", "b.safetensors"]
+    assert all(torch.equal(target[name], stored[name]) for name in stored)
+
+
+def test_bf16_is_widened_on_loading(tmp_path: Path, stored: Tensors, target: Tensors) -> None:
+    save_file({n: t.to(torch.bfloat16) for n, t in stored.items()}, tmp_path / "m.safetensors")
+    weights.load(target, tmp_path / "m.safetensors")
+    assert all(torch.equal(target[n], stored[n].to(torch.bfloat16).float()) for n in stored)
+
+
+def refused(target: Tensors, path: Path) -> str:
+    with pytest.raises(weights.WeightsError) as caught:
+        weights.load(target, path)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_truncated_or_lying_file_is_refused(
+    tmp_path: Path, stored: Tensors, target: Tensors
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file(stored, file)
+    whole = file.read_bytes()
+    huge_header = (1 << 60).to_bytes(8, "little") + whole[8:]
+    overrun = whole.replace(b'"data_offsets":[0,', b'"data_offsets":[9,', 1)
+    for attack in (whole[:-1], whole[:100], b"", b"\x80\x04" + whole, huge_header, overrun):
+        file.write_bytes(attack)
+        assert "model.safetensors: not a sound safetensors file" in refused(target, tmp_path)
+
+
+def test_a_wrong_tensor_is_named(tmp_path: Path, stored: Tensors, target: Tensors) -> None:
+    file, name = tmp_path / "model.safetensors", "model.layers.1.mlp.up_proj.weight"
+    save_file(stored | {name: stored[name][:-1].clone()}, file)
+    assert f"tensor {name} has shape [127, 64], the model needs [128, 64]" in refused(target, file)
+    save_file({n: t for n, t in stored.items() if n != name}, file)
+    assert f"tensor {name} is missing (1 in all)" in refused(target, file)
+    save_file(stored | {name: stored[name].to(torch.int32)}, file)
+    assert f"tensor {name} is torch.int32, not a float tensor" in refused(target, file)
+    bias = "model.layers.0.self_attn.q_proj.bias"
+    save_file(stored | {bias: torch.zeros(64)}, file)
+    assert f"tensor {bias} is not part of this model" in refused(target, file)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt", ".pkl"])
+def test_pickles_are_refused_unopened(tmp_path: Path, target: Tensors, suffix: str) -> None:
+    trap = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return Path.touch, (trap,)
+
+    file = tmp_path / f"pytorch_model{suffix}"
+    file.write_bytes(pickle.dumps(Trap()))
+    for path in (file, tmp_path):
+        assert f"pytorch_model{suffix} is a pickle" in refused(target, path)
+    assert not trap.exists()
+
+
+def test_broken_sharding_is_refused(tmp_path: Path, stored: Tensors, target: Tensors) -> None:
+    write_shards(tmp_path, stored)
+    index = tmp_path / "model.safetensors.index.json"
+    (tmp_path / "b.safetensors").rename(tmp_path / "c.safetensors")
+    assert "shard b.safetensors is missing" in refused(target, tmp_path)
+    index.write_text(json.dumps({"weight_map": {"x": "../b.safetensors"}}))
+    assert "must be a plain file name" in refused(target, tmp_path)
+    index.write_text(json.dumps({"weight_map": {"x": "b.bin"}}))
+    assert "b.bin is a pickle" in refused(target, tmp_path)
+    for broken in ("{", "[]", '{"weight_map": 3}'):
+        index.write_text(broken)
+        assert "not a safetensors index" in refused(target, tmp_path)
+    index.unlink()
+    assert "2 safetensors files and no" in refused(target, tmp_path)
+
+
+def test_nothing_to_load_is_said(tmp_path: Path, target: Tensors) -> None:
+    assert "no .safetensors file here" in refused(target, tmp_path)
+    with pytest.raises(weights.WeightsError, match="no weights at"):
+        weights.resolve(str(tmp_path / "nowhere"))
+    for name in ("shipped:huge", "shipped:../micro"):
+        with pytest.raises(weights.WeightsError, match="no shipped weights called"):
+            weights.resolve(name)
+
+
+def test_initialisation_is_fan_in_and_seeded_per_tensor(build: Build) -> None:
+    decoder = build(d_model=256, d_ffn=512)
+    named = decoder.named_weights()
+    before = {name: tensor.clone() for name, tensor in named.items()}
+    weights.initialise(named, 2, seed=3)
+    assert all(torch.equal(named[name], before[name]) for name in named)
+    expected = {
+        "model.embed_tokens.weight": 1.0,
+        "model.layers.0.self_attn.q_proj.weight": 256**-0.5,
+        "model.layers.1.self_attn.o_proj.weight": 64**-0.5 / 2,
+        "model.layers.1.mlp.up_proj.weight": 256**-0.5,
+        "model.layers.0.mlp.down_proj.weight": 512**-0.5 / 2,
+        "lm_head.weight": 256**-0.5,
+    }
+    for name, std in expected.items():
+        assert float(named[name].std()) == pytest.approx(std, rel=0.03)
+    assert bool((named["model.norm.weight"] == 1).all())
+    gate, up = (
+        named["model.layers.0.mlp.gate_proj.weight"],
+        named["model.layers.0.mlp.up_proj.weight"],
+    )
+    assert not torch.equal(gate, up)
+    weights.initialise(named, 2, seed=4)
+    assert not torch.equal(gate, before["model.layers.0.mlp.gate_proj.weight"])

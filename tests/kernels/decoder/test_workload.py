@@ -1,0 +1,195 @@
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bench.kernels.decoder import capacity, timed
+from bench.kernels.decoder.config import ModelConfig
+from bench.kernels.decoder.loops import Session
+from bench.kernels.decoder.workload import DecodeWorkload
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """A stop() that turns true at the given call."""
+    calls = iter(range(steps + 1))
+    return lambda: next(calls) == steps
+
+
+def ready(tiny: dict[str, Any], **changes: Any) -> DecodeWorkload:
+    plan = {"batch": 4, "context": 24, "steps": 32, "threads": 1} | changes
+    workload = DecodeWorkload(model=tiny, **plan)
+    workload.prepare()
+    return workload
+
+
+def ignore(_: float, __: int) -> None:
+    """A mark that nobody reads."""
+
+
+def test_a_whole_life(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny)
+    assert all(passed for _, passed, _ in workload.verify())
+    marks: list[tuple[float, int]] = []
+    workload.run(lambda t_s, units: marks.append((t_s, units)), after(50))
+    assert marks[-1][1] == 4 * 50
+    assert marks == sorted(marks)
+    assert marks[-1][0] <= time.monotonic()
+    (latency,) = workload.facts()
+    assert latency["kind"] == "event"
+    assert latency["name"] == "step_latency"
+    data = latency["data"]
+    assert data["n"] == 50
+    assert 0 < data["p50_s"] <= data["p90_s"] <= data["p99_s"]
+    assert workload.facts() == []
+    assert all(passed for _, passed, _ in workload.check())
+    workload.close()
+    with pytest.raises(RuntimeError, match="prepare"):
+        workload.verify()
+
+
+def test_every_pass_over_the_cache_decodes_the_same(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny)
+    session = workload._session
+    assert session is not None
+    workload.run(ignore, after(32))
+    once = session.history.clone()
+    assert session.steps_left == 0
+    workload.run(ignore, after(32 * 2 + 7))
+    assert torch.equal(session.history, once)
+    assert all(passed for _, passed, _ in workload.check())
+
+
+def test_a_miscounting_run_is_caught(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny)
+    workload.run(ignore, after(5))
+    workload._reported += 4
+    outcome = {name: passed for name, passed, _ in workload.check()}
+    assert outcome.pop("tokens reported = produced") is False
+    assert all(outcome.values())
+
+
+def test_the_facts_are_json_and_complete(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny, seed=7)
+    facts = dict(workload.describe())
+    json.dumps(facts, allow_nan=False)
+    assert (facts["name"], facts["unit"], facts["backend"]) == ("decode", "token", "torch")
+    config = facts["config"]
+    assert config["model"] == "tiny"
+    assert config["mean_context"] == 24 + 31 / 2
+    assert config["n_params"] == ModelConfig.from_mapping(tiny).n_params()
+    assert (config["threads"], config["seed"]) == (1, 7)
+    assert facts["prefill"]["tokens"] == 4 * 24
+    rate = facts["prefill"]["tokens"] / facts["prefill"]["seconds"]
+    assert facts["prefill"]["tokens_per_s"] == pytest.approx(rate)
+    assert facts["data_profile"]["init"] == "fan-in"
+    assert facts["data_profile"]["degenerate"] == []
+    assert len(facts["sources"]["model.py"]) == 64
+    assert "device_uuid" not in facts
+
+
+def test_weights_of_a_folder_are_used_and_hashed(tiny: dict[str, Any], tmp_path: Path) -> None:
+    donor = ready(tiny, seed=5)
+    assert donor._session is not None
+    tensors = donor._session.decoder.named_weights()
+    save_file({n: t.clone() for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    workload = ready(tiny, weights=str(tmp_path))
+    assert workload._session is not None
+    loaded = workload._session.decoder.named_weights()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert len(workload.describe()["sources"]["model.safetensors"]) == 64
+
+
+def test_bf16_runs_on_a_cpu(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny, precision="bf16", batch=2)
+    workload.run(ignore, after(8))
+    assert all(passed for _, passed, _ in workload.check())
+
+
+def test_stop_is_honoured_before_the_first_step(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny)
+    marks: list[int] = []
+    workload.run(lambda _, units: marks.append(units), lambda: True)
+    assert marks == [0]
+    assert workload.facts() == []
+    assert all(passed for _, passed, _ in workload.check())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"device": "tpu"}, "device must be cpu or cuda"),
+        ({"precision": "fp8"}, "precision must be fp32 or bf16"),
+        ({"batch": 0}, "batch must be a whole number above 0"),
+        ({"steps": 1.5}, "steps must be a whole number above 0"),
+        ({"threads": 0}, "threads must be a whole number above 0"),
+        ({"context": 200, "steps": 100}, "exceed the 256 tokens that tiny can hold"),
+    ],
+)
+def test_an_impossible_plan_is_refused(
+    tiny: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        DecodeWorkload(model=tiny, **change)
+
+
+def test_cuda_without_a_device_is_said(tiny: dict[str, Any]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(RuntimeError, match="torch sees no CUDA device"):
+        DecodeWorkload(device="cuda", model=tiny, steps=8).prepare()
+
+
+def test_what_cannot_fit_is_refused_before_it_is_allocated(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "free_bytes", lambda _: 40_000_000)
+    DecodeWorkload(model=tiny, batch=8, context=64, steps=64).prepare()
+    allocated: list[object] = []
+    monkeypatch.setattr(Session, "__init__", lambda *given: allocated.append(given))
+    with pytest.raises(MemoryError, match=r"KV cache .* lower the batch or the context"):
+        DecodeWorkload(model=tiny, batch=2000, context=64, steps=64).prepare()
+    assert allocated == []
+
+
+def test_free_memory_of_a_cpu_is_known_on_linux() -> None:
+    free = capacity.free_bytes(torch.device("cpu"))
+    assert free is not None
+    assert free > 1e8
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    figures = timed.percentiles([float(n) for n in range(100, 0, -1)])
+    assert figures == {"p50_s": 50.0, "p90_s": 90.0, "p99_s": 99.0, "n": 100}
+    assert timed.percentiles([2.0])["p99_s"] == 2.0
+
+
+def test_marks_come_at_most_twenty_times_a_second(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = ready(tiny)
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(timed.time, "monotonic", lambda: next(ticks) * 0.01)
+    marks: list[float] = []
+    workload.run(lambda t_s, _: marks.append(t_s), after(60))
+    gaps = [b - a for a, b in itertools.pairwise(marks[:-1])]
+    assert len(gaps) > 3
+    assert min(gaps) >= 0.05 - 1e-9
+
+
+def test_importing_the_workload_needs_no_torch() -> None:
+    code = (
+        "import sys, bench.kernels.decoder.workload as w; assert 'torch' not in sys.modules;"
+        "print(w.wait_passively())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={}
+    )
+    assert done.stdout.strip() == "passive"
