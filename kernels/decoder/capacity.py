@@ -9,6 +9,7 @@ import torch
 from .config import ModelConfig
 from .gate import GATE_STEPS
 from .loops import PREFILL_TOKENS
+from .reference import QUERIES
 
 USABLE = 0.92  # of the free memory; the rest is the allocator's and the driver's
 
@@ -20,7 +21,7 @@ def require(
     free = free_bytes(device)
     weights = word * config.n_params()
     kv = word * config.kv_elements_per_token() * batch * (context + steps)
-    work = _workspace(config, batch, context, word)
+    work = _workspace(config, batch, context, context + steps, word)
     if free is None or weights + kv + work <= USABLE * free:
         return
     parts = f"weights {_gb(weights)}, KV cache {_gb(kv)}, workspace {_gb(work)}"
@@ -44,14 +45,16 @@ def free_bytes(device: torch.device) -> int | None:
     return next((int(size) * 1024 for size in sizes), None)
 
 
-def _workspace(config: ModelConfig, batch: int, context: int, word: int) -> int:
-    """Activations of one prefill pass, logits, and one layer and the head of the reference."""
+def _workspace(config: ModelConfig, batch: int, context: int, length: int, word: int) -> int:
+    """Activations of one prefill pass, or of the fp32 reference on one row, and logits."""
     tokens = min(batch * context, max(PREFILL_TOKENS, context))
-    activations = tokens * (4 * config.d_ffn + 8 * config.d_model) * word
-    logits = 4 * config.vocab_size * (2 * batch + 4 * GATE_STEPS)
+    prefill = tokens * (4 * config.d_ffn + 8 * config.d_model) * word
     table = config.vocab_size * config.d_model
     layer = (config.n_params() - table) // config.n_layers
-    return activations + logits + 4 * max(layer, table)
+    scores = 3 * config.n_heads * min(QUERIES, length) * length
+    row = length * (4 * config.d_ffn + 8 * config.d_model)
+    logits = config.vocab_size * (2 * batch + 4 * max(GATE_STEPS, length - context))
+    return max(prefill, 4 * (max(layer, table) + scores + row)) + 4 * logits
 
 
 def _gb(size: int) -> str:

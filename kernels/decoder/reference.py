@@ -18,6 +18,8 @@ from .config import ModelConfig
 
 Weights = Mapping[str, Tensor]
 
+QUERIES = 512  # attended from at once: bounds the memory of a long context, changes no value
+
 
 def logits(
     config: ModelConfig,
@@ -83,18 +85,25 @@ def _attention(config: ModelConfig, layer: Weights, h: Tensor, turns: Tensor) ->
     q = _rotate(split("q_proj", "q_norm"), turns)
     k = _rotate(split("k_proj", "k_norm"), turns).repeat_interleave(group, dim=1)
     v = split("v_proj", "").repeat_interleave(group, dim=1)
-    scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(config.head_dim)
-    scores = scores.masked_fill(_unseen(config, h.shape[1], h.device), float("-inf"))
-    mixed = scores.softmax(-1).to(v.dtype) @ v
-    return mixed.transpose(1, 2).flatten(2) @ layer["self_attn.o_proj.weight"].T
+    mixed = []
+    for first in range(0, h.shape[1], QUERIES):
+        scores = (q[:, :, first : first + QUERIES] @ k.transpose(-1, -2)).float()
+        unseen = _unseen(config, first, *scores.shape[-2:], device=h.device)
+        scores = (scores / math.sqrt(config.head_dim)).masked_fill(unseen, -math.inf)
+        mixed.append(scores.softmax(-1).to(v.dtype) @ v)
+    joined = torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
+    return joined @ layer["self_attn.o_proj.weight"].T
 
 
-def _unseen(config: ModelConfig, length: int, device: torch.device) -> Tensor:
-    """[S, S], true where the query (row) must not see the key (column)."""
-    ones = torch.ones(length, length, dtype=torch.bool, device=device)
-    unseen = ones.triu(1)
+def _unseen(
+    config: ModelConfig, first: int, queries: int, keys: int, *, device: torch.device
+) -> Tensor:
+    """[queries, keys], true where the query at ``first`` + row must not see the key (column)."""
+    query = torch.arange(first, first + queries, device=device)[:, None]
+    key = torch.arange(keys, device=device)
+    unseen = key > query
     if config.sliding_window is not None:
-        unseen |= ones.tril(-config.sliding_window)
+        unseen |= key <= query - config.sliding_window
     return unseen
 
 

@@ -64,18 +64,6 @@ __device__ __forceinline__ void compress(u32 chain[8], u32 w[16])
     for (int i = 0; i < 8; ++i) chain[i] += s[i];
 }
 
-// Any whole padded message, one thread: the published test vectors through the code above.
-extern "C" __global__ void sha256_message(const u32* blocks, u32 block_count, u32* digest)
-{
-    u32 chain[8], w[16];
-    for (int i = 0; i < 8; ++i) chain[i] = SHA256_IV[i];
-    for (u32 b = 0; b < block_count; ++b) {
-        for (int i = 0; i < 16; ++i) w[i] = blocks[16 * b + i];
-        compress(chain, w);
-    }
-    for (int i = 0; i < 8; ++i) digest[i] = chain[i];
-}
-
 // ---- Fast version -------------------------------------------------------------------------------
 
 // H7 of the double hash. In the second hash rounds 61–63 only move round 60's e to h, and rounds
@@ -111,4 +99,18 @@ extern "C" __global__ void sha256d_scan(
             if (slot < capacity) found[1 + slot] = first + i;
         }
     }
+}
+
+// ---- Verification ----------------------------------------------------------------------------------
+
+// Any whole padded message, one thread: the published test vectors through the code above.
+extern "C" __global__ void sha256_message(const u32* blocks, u32 block_count, u32* digest)
+{
+    u32 chain[8], w[16];
+    for (int i = 0; i < 8; ++i) chain[i] = SHA256_IV[i];
+    for (u32 b = 0; b < block_count; ++b) {
+        for (int i = 0; i < 16; ++i) w[i] = blocks[16 * b + i];
+        compress(chain, w);
+    }
+    for (int i = 0; i < 8; ++i) digest[i] = chain[i];
 }

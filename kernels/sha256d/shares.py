@@ -5,6 +5,7 @@ Kernels and devices stop here; a share is an 80-byte header and a mask.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +18,28 @@ _NAMED = 3
 
 
 def poisson_bounds(mean: float, alpha: float = _ALPHA) -> tuple[int, int]:
-    """The counts between which a Poisson variable falls but for ``alpha / 2`` on either side."""
-    from scipy.stats import poisson
+    """The counts between which a Poisson variable falls but for ``alpha / 2`` on either side.
 
-    lo, hi = poisson.interval(1 - alpha, mean)
-    return int(lo), int(hi)
+    The quantiles at alpha / 2 and 1 − alpha / 2, summed from eight standard deviations out.
+    """
+    if mean == 0:
+        return 0, 0
+
+    def probability(k: int) -> float:
+        return math.exp(k * math.log(mean) - mean - math.lgamma(k + 1))
+
+    reach = 8 * math.sqrt(mean)
+    lo = max(0, int(mean - reach))
+    below = probability(lo)
+    while below < alpha / 2:
+        lo += 1
+        below += probability(lo)
+    hi = int(mean + reach) + 40
+    above = probability(hi)
+    while above <= alpha / 2:
+        hi -= 1
+        above += probability(hi)
+    return lo, hi
 
 
 class ShareLedger:

@@ -90,3 +90,14 @@ def test_logits_equal_those_of_transformers(
         session.tokens.copy_(tokens[:, place])
         session.step()
         torch.testing.assert_close(session.logits, expected[:, place], rtol=1e-4, atol=1e-4)
+
+
+def test_the_reference_does_not_depend_on_its_query_blocks(
+    build: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = build(sliding_window=20)
+    tokens = torch.randint(256, (1, 50), generator=torch.Generator().manual_seed(5))
+    whole = reference.logits(decoder.config, decoder.named_weights(), tokens)
+    monkeypatch.setattr(reference, "QUERIES", 16)
+    blocks = reference.logits(decoder.config, decoder.named_weights(), tokens)
+    torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-5)

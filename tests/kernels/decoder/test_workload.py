@@ -151,7 +151,7 @@ def test_what_cannot_fit_is_refused_before_it_is_allocated(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capacity, "free_bytes", lambda _: 40_000_000)
-    DecodeWorkload(model=tiny, batch=8, context=64, steps=64).prepare()
+    DecodeWorkload(model=tiny, batch=8, context=64, steps=64, threads=1).prepare()
     allocated: list[object] = []
     monkeypatch.setattr(Session, "__init__", lambda *given: allocated.append(given))
     with pytest.raises(MemoryError, match=r"KV cache .* lower the batch or the context"):
