@@ -34,7 +34,6 @@ class Raw:
     workloads: tuple[WorkloadFacts, ...]
     checks: dict[str, tuple[Check, ...]]
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
-    meter_error: str | None = None
     interrupted: bool = False
 
 
@@ -59,7 +58,6 @@ def derive(raw: Raw, facts: Sequence[Fact]) -> Derived:
         book,
         workloads,
         raw.failures,
-        raw.meter_error,
         raw.interrupted,
     )
     return Derived(idle, workloads, judge(evidence))

@@ -6,6 +6,7 @@ Nothing is computed here: facts go to ``record`` as they come, and are judged la
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -78,8 +79,16 @@ def measure(bench: Bench, steps: Sequence[Step]) -> Outcome:
     finally:
         for worker in bench.workers.values():
             worker.close()
-        bench.meter.stop()
+        _stop_meter(bench)
     return outcome
+
+
+def _stop_meter(bench: Bench) -> None:
+    """Stop it and keep its last words: a sampler's tally, or that it hung."""
+    bench.meter.stop()
+    with contextlib.suppress(MeterError):
+        for fact in bench.meter.poll():
+            bench.record(fact)
 
 
 def _walk(bench: Bench, steps: Sequence[Step], outcome: Outcome) -> None:

@@ -61,7 +61,6 @@ class Evidence:
     book: Book
     workloads: tuple[WorkloadRecord, ...]
     failures: dict[str, tuple[str, str]]
-    meter_error: str | None = None
     interrupted: bool = False
 
     @property
@@ -105,8 +104,14 @@ def _failed(e: Evidence) -> Iterator[Code]:
             continue
         code = "GPU_LOST" if kind == "device" and e.device.kind == "gpu" else "NO_DATA"
         yield _fatal(code, f"{name} could not go on: {text}")
-    if e.meter_error is not None:
-        yield _fatal("SAMPLER_HUNG", f"the power meter was lost: {e.meter_error}")
+
+
+def _meter_lost(e: Evidence) -> Iterator[Code]:
+    """What the sampler said of itself, else that it was lost without a word."""
+    troubles = [event.data for event in e.book.events if event.name == "meter_trouble"]
+    lost = [event.data for event in e.book.events if event.name == "meter_lost"]
+    for trouble in troubles or [{"code": "SAMPLER_HUNG", **data} for data in lost]:
+        yield _fatal(trouble["code"], f"the power meter: {trouble['text']}")
 
 
 def _no_data(e: Evidence) -> Iterator[Code]:
@@ -325,8 +330,8 @@ def _data_profile(e: Evidence) -> Iterator[Code]:
 
 
 def _library(e: Evidence) -> Iterator[Code]:
-    library = e.device.nvml_library
-    if library is not None and library.get("standard_path") is False:
+    library = e.meter.library or e.device.nvml_library
+    if library is not None and (library.get("fake") or not library.get("standard_path", True)):
         yield _label("FAKE_LIBRARY", f"NVML came from {library.get('path')}, no driver's folder")
 
 
@@ -334,6 +339,7 @@ Rule = Callable[[Evidence], Iterator[Code]]
 RULES: tuple[Rule, ...] = (
     _interrupted,
     _failed,
+    _meter_lost,
     _no_data,
     _verified,
     _shares,

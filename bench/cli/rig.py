@@ -68,8 +68,8 @@ def find_target(request: Request) -> Target:
             raise Refusal(ENVIRONMENT, str(error)) from error
     try:
         return _gpu(first_visible())
-    except MeterError:
-        return _cpu("No usable NVIDIA GPU here: measuring the CPU fallback (--gpu N for a card).")
+    except MeterError as error:
+        return _cpu(f"Measuring the CPU fallback: {error}.")
 
 
 def choose_model(request: Request, target: Target) -> ModelConfig:

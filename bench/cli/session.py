@@ -317,7 +317,6 @@ def _raw(target: Target, meter: MeterFacts, plan: Plan, outcome: Outcome) -> Raw
         workloads=tuple(outcome.workloads.values()),
         checks={name: tuple(checks) for name, checks in outcome.checks.items()},
         failures={name: (error.kind, error.text) for name, error in outcome.failures.items()},
-        meter_error=outcome.meter_error,
         interrupted=outcome.interrupted is not None,
     )
 

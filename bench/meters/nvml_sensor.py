@@ -113,6 +113,7 @@ class NvmlSensor:
             sensor=SensorFacts(scope="gpu"),
             device_uuid=self._uuid,
             capabilities=fields,
+            library=self._library,
             reason=self._doubts(),
         )
 
@@ -134,10 +135,7 @@ class NvmlSensor:
 
     def _doubts(self) -> str | None:
         fields = self._fields()
-        doubts = [why for field, why in self._absent.items() if field not in fields]
-        if not self._library["standard_path"]:
-            doubts.insert(0, f"NVML was loaded from {self._library['path']}, not a driver's folder")
-        return "; ".join(doubts) or None
+        return "; ".join(why for f, why in self._absent.items() if f not in fields) or None
 
     def _probe_batched(self, quantity: Batched) -> Batched | None:
         """The quantity with those of its ids that answer; None, and why, when none does.

@@ -93,7 +93,8 @@ class DeviceFacts:
 class MeterFacts:
     """The instrument that reads the power; ``reason`` says why there is none or what it lacks.
 
-    ``device_uuid`` names the device it belongs to, ``constant_w`` the power it assumes.
+    ``device_uuid`` names the device it belongs to, ``constant_w`` the power it assumes, and
+    ``library`` the path and sha256 of the vendor's library it reads through.
     """
 
     source: MeterSource
@@ -104,6 +105,7 @@ class MeterFacts:
     constant_w: float | None = None
     mismatch: bool = False
     capabilities: tuple[str, ...] = ()
+    library: JsonObject | None = None
     reason: str | None = None
 
 

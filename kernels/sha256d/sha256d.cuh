@@ -101,7 +101,7 @@ extern "C" __global__ void sha256d_scan(
     }
 }
 
-// ---- Verification ----------------------------------------------------------------------------------
+// ---- Verification -------------------------------------------------------------------------------
 
 // Any whole padded message, one thread: the published test vectors through the code above.
 extern "C" __global__ void sha256_message(const u32* blocks, u32 block_count, u32* digest)

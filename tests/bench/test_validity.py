@@ -143,7 +143,14 @@ def test_a_machine_that_slept():
 
 
 def test_a_lost_meter_and_a_strange_library():
-    assert codes(journal(), meter_error="silent")[1]["SAMPLER_HUNG"].fatal
+    lost = Event(30.0, "meter_lost", {"text": "silent"})
+    assert codes([*journal(), lost])[1]["SAMPLER_HUNG"].fatal
+    named = Event(30.0, "meter_trouble", {"code": "GPU_LOST", "text": "Xid 79"})
+    found = codes([*journal(), named, lost])[1]
+    assert found["GPU_LOST"].fatal
+    assert "SAMPLER_HUNG" not in found
+    fake_meter = replace(COUNTER, library={"path": "/tmp/x.so", "fake": True})
+    assert "FAKE_LIBRARY" in codes(journal(), meter=fake_meter)[1]
     fake = replace(GPU, nvml_library={"path": "/tmp/libnvidia-ml.so.1", "standard_path": False})
     assert "FAKE_LIBRARY" in codes(journal(), device=fake)[1]
 

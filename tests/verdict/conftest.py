@@ -113,7 +113,7 @@ def decide(market: MarketProfile) -> Judge:
 
 
 @pytest.fixture
-def bare(decide: Judge, market: MarketProfile, micro: ModelConfig) -> Judge:
+def bare(decide: Judge, micro: ModelConfig) -> Judge:
     """Judge a CPU that no market knows: no rent, no token price; ``watts`` null is no meter."""
 
     def call(*sets: str, watts: float | None = 40.0, **changes: Any) -> Decision:

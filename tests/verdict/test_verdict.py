@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from bench.catalogue import load_asic, parse_asic
 from bench.economics import exchange_usd_per_token
 from bench.records.market import Decision, Flip, MarketProfile, ModelConfig, Option
-from bench.records.run import Code, DeviceFacts, Estimate, Idle, Validity, WorkloadRecord
+from bench.records.run import Code, DeviceFacts, Idle, Validity, WorkloadRecord
 
 Judge = Callable[..., Decision]
 Measured = Callable[..., WorkloadRecord]
@@ -170,7 +170,7 @@ def test_without_joules_the_device_hour_stands(decide: Judge, measured: Measured
     )
 
 
-def test_money_by_hand(decide: Judge, market: MarketProfile) -> None:
+def test_money_by_hand(decide: Judge) -> None:
     """0.5 of the hours at 560 W and the rest at 70, host 181 W, supply 0.94, PUE 1.2."""
     serve = option(decide(), "SERVE")
     assert serve.usd_per_kwh is not None
@@ -332,7 +332,7 @@ def test_the_oldest_price_is_named(decide: Judge) -> None:
     assert decision.sentence.endswith("Oldest price: BTC, 149 days (STALE).")
 
 
-def test_a_fresh_market_is_not_stale(decide: Judge, market: MarketProfile) -> None:
+def test_a_fresh_market_is_not_stale(decide: Judge) -> None:
     network_day = date(2026, 6, 26)
     decision = decide("rent=3 token=0.1", today=network_day + timedelta(days=7))
     assert not decision.stale
@@ -393,21 +393,16 @@ def test_scaling_every_price_scales_all_money(
 
 @settings(max_examples=25, deadline=None)
 @given(
-    rate=st.floats(1.0, 1e6),
-    watts=st.floats(10.0, 1000.0),
-    token=st.floats(1e-4, 100.0),
-    rent=st.floats(1e-3, 100.0),
-    power=st.floats(1e-3, 1.0),
+    load=st.tuples(st.floats(1.0, 1e6), st.floats(10.0, 1000.0)),
+    prices=st.tuples(st.floats(1e-4, 100.0), st.floats(1e-3, 100.0), st.floats(1e-3, 1.0)),
 )
 def test_any_card_in_any_market_has_an_orderly_answer(
     decide: Judge,
     measured: Measured,
-    rate: float,
-    watts: float,
-    token: float,
-    rent: float,
-    power: float,
+    load: tuple[float, float],
+    prices: tuple[float, float, float],
 ) -> None:
+    (rate, watts), (token, rent, power) = load, prices
     loads = [measured("sha256d", 7e9, 480.0), measured("decode", rate, watts)]
     decision = decide(f"token={token} rent={rent} power={power}", workloads=loads)
     assert decision.probability is not None
@@ -431,19 +426,24 @@ def test_a_common_gain_cancels_between_uses(
     decide: Judge, measured: Measured, market: MarketProfile
 ) -> None:
     """Hash against token on one meter: its 6.6 % is shared and does not blur the order."""
-    exact = {
-        name: replace(getattr(market, name), low=None, high=None)
-        for name in ("serve_utilisation", "pool_fee", "pue_gpu", "power_usd_per_j")
-    }
-    plain = replace(market, **exact, rents=())
+    always = replace(market.serve_utilisation, value=1.0, low=None, high=None)
+    fee, power = (
+        replace(v, low=None, high=None) for v in (market.pool_fee, market.power_usd_per_j)
+    )
+    plain = replace(market, serve_utilisation=always, pool_fee=fee, power_usd_per_j=power, rents=())
     loads = [measured("sha256d", 1e15, 500.0), measured("decode", 5893.0, 500.0)]
     first = decide("token=1", workloads=loads, market=plain)
     mined, sold = (option(first, code).usd_per_kwh for code in ("MINE", "SERVE"))
     assert mined is not None
     assert sold is not None
     assert (mined.p90 - mined.p10) / mined.p50 > 0.1
-    better = decide(f"token={1.05 * mined.mid / sold.mid}", workloads=loads, market=plain)
+    equal = mined.mid / sold.mid
+    better = decide(f"token={1.05 * equal}", workloads=loads, market=plain)
     assert (better.code, better.runner_up, better.label) == ("SERVE", "MINE", "robust")
+    within_the_margin = decide(f"token={1.01 * equal}", workloads=loads, market=plain)
+    assert (within_the_margin.code, within_the_margin.best) == ("TOO CLOSE", "SERVE")
+    assert within_the_margin.probability is not None
+    assert within_the_margin.probability < 0.2
 
 
 def test_a_decision_is_json_and_comes_back(decide: Judge, market: MarketProfile) -> None:
