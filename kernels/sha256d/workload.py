@@ -106,6 +106,7 @@ class Sha256dWorkload:
 
         A whole number of launches lasts ``group_s`` when it is given.
         """
+        self.close()
         self._scanner = scanner = _open(self._kernel, self._threads)
         rate_hz = _probe(scanner, self._base)
         piece_s = group_s / math.ceil(group_s / PIECE_S) if group_s else PIECE_S

@@ -73,7 +73,9 @@ class HostKernel:
 
     def launch_message(self, words: np.ndarray, digest: np.ndarray) -> None:
         self._library.host_message(
-            words.ctypes.data_as(ctypes.c_void_p), len(words), digest.ctypes.data_as(ctypes.c_void_p)
+            words.ctypes.data_as(ctypes.c_void_p),
+            len(words),
+            digest.ctypes.data_as(ctypes.c_void_p),
         )
 
     def scan(

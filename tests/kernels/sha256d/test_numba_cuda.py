@@ -1,0 +1,93 @@
+"""The Numba CUDA twin without a card: launches simulated, intrinsics built for the CPU, PTX."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+numba = pytest.importorskip("numba")
+pytest.importorskip("numba.cuda.extending", reason="numba-cuda is not installed")
+
+from numba.extending import intrinsic  # noqa: E402
+
+from bench.kernels.sha256d import header as h  # noqa: E402
+from bench.kernels.sha256d import numba_cuda  # noqa: E402
+from bench.kernels.sha256d.compression import IV, message_blocks  # noqa: E402
+
+HERE = Path(__file__).parent
+U32 = numba.types.uint32
+WORK = numba.types.UniTuple(U32, h.WORK_WORDS)
+
+
+def test_launches_in_the_simulator() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", HERE / "simulated_launches.py"],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "simulated launches are exact\n"
+
+
+@pytest.fixture(scope="module")
+def h7_on_cpu() -> Any:
+    """The very intrinsic of the CUDA kernel, its IR built for the CPU."""
+    last_word = intrinsic(numba_cuda._type_last_word)
+
+    def h7(work, nonce):  # type: ignore[no-untyped-def]
+        return last_word(work, nonce)
+
+    return numba.njit(U32(WORK, U32))(h7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(raw=st.binary(min_size=76, max_size=76), nonce=st.integers(0, h.NONCES - 1))
+def test_the_intrinsic_is_hashlibs(h7_on_cpu: Any, raw: bytes, nonce: int) -> None:
+    digest = h.sha256d(h.with_nonce(raw, nonce))
+    assert h7_on_cpu(h.prepare_work(raw), nonce) == int.from_bytes(digest[28:], "big")
+
+
+def test_the_compression_intrinsic_on_nist_vectors(
+    nist_short: list[tuple[bytes, str]], nist_long: list[tuple[bytes, str]]
+) -> None:
+    words = numba.types.Array(U32, 1, "C")
+    compress = intrinsic(numba_cuda._type_compress)
+
+    def block_into(chain, block):  # type: ignore[no-untyped-def]
+        compress(chain, block)
+
+    compiled = numba.njit(numba.types.void(words, words))(block_into)
+    for message, digest in [*nist_short, *nist_long]:
+        chain = np.array(IV, dtype=np.uint32)
+        for block in message_blocks(message):
+            compiled(chain, np.array(block, dtype=np.uint32))
+        assert struct.pack(">8I", *chain.tolist()).hex() == digest
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0), (12, 0)])
+def test_compiles_to_ptx(capability: tuple[int, int]) -> None:
+    """Types and address spaces as on a card; counts of machine instructions are the audit's."""
+    from numba.cuda.cudadrv.error import NvvmSupportError
+
+    cuda = numba_cuda.cuda
+    found = numba.types.Array(U32, 1, "C")
+    try:
+        ptx, _ = cuda.compile_ptx(
+            numba_cuda.scan_kernel, (WORK, U32, U32, U32, found), cc=capability, device=False
+        )
+    except NvvmSupportError as error:
+        pytest.skip(f"libNVVM is not installed (nvidia-nvvm): {error}")
+    assert re.search(r"\batom\.(global\.)?add\.u32\b", ptx)
+    assert ".local" not in ptx, "words must stay in registers"

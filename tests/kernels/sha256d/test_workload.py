@@ -1,0 +1,219 @@
+"""The workload: its interface to the harness, its choice of shares, and work that never repeats."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bench.kernels.sha256d import header as h
+from bench.kernels.sha256d import workload as w
+from bench.kernels.sha256d.provenance import source_digests
+
+Marks = list[tuple[float, int]]
+
+
+def _stop_after(calls: int) -> Callable[[], bool]:
+    counter = itertools.count()
+    return lambda: next(counter) >= calls
+
+
+@pytest.fixture(scope="module")
+def cpu() -> Iterator[w.Sha256dWorkload]:
+    workload = w.Sha256dWorkload(window_s=0.5, threads=2, seed=7)
+    workload.prepare()
+    yield workload
+    workload.close()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "line"),
+    [
+        ({"kernel": "opencl"}, "kernel: 'opencl' is none of numba-cpu, cupy, numba-cuda"),
+        ({"kernel": "cupy"}, "kernel: 'cupy' runs on 'cuda', not on 'cpu'"),
+        ({"device": "cuda"}, "kernel: 'numba-cpu' runs on 'cpu', not on 'cuda'"),
+        ({"device": "tpu"}, "kernel: 'numba-cpu' runs on 'cpu', not on 'tpu'"),
+        ({"window_s": 0.0}, "window_s: must be positive, not 0.0"),
+    ],
+)
+def test_a_bad_choice_is_one_clear_line(kwargs: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match="^" + line.replace(".", r"\.") + "$"):
+        w.Sha256dWorkload(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "window_s", "enough"),
+    [
+        (7e9, 60, 16384),
+        (15e6, 60, 16384),
+        (15e6, 10, 16384 / 6),
+        (15e6, 2.5, 16384 / 24),
+        (10e9, 600, 240_000),
+    ],
+)
+def test_the_rarest_share_that_still_suffices(
+    rate_hz: float, window_s: float, enough: float
+) -> None:
+    bits = w.share_bits(rate_hz, window_s)
+    assert rate_hz * window_s / 2**bits >= enough > rate_hz * window_s / 2 ** (bits + 1)
+
+
+def test_share_bits_have_ends() -> None:
+    assert w.share_bits(100.0, 60) == 8
+    assert w.share_bits(1e15, 60) == 32
+
+
+def test_headers_differ_and_belong_to_their_seed() -> None:
+    some = list(itertools.islice(w.headers(1), 2 * 7200 + 1))
+    assert len(set(some)) == len(some)
+    assert some[:3] == list(itertools.islice(w.headers(1), 3))
+    assert some[0] != next(w.headers(2))
+    versions = {h.Header.parse(raw).version for raw in some}
+    assert versions == {0x20000000, 0x20002000, 0x20004000}
+    assert h.prepare_work(some[0])[:8] == h.prepare_work(some[1])[:8], "time keeps the midstate"
+
+
+def test_describe(cpu: w.Sha256dWorkload) -> None:
+    facts = cpu.describe()
+    assert (facts["name"], facts["unit"], facts["backend"]) == ("sha256d", "hash", "numba-cpu")
+    assert facts["tier"] is None
+    assert facts["data_profile"] is None
+    assert "device_uuid" not in facts
+    config = facts["config"]
+    assert config["kernel"] == "numba-cpu"
+    assert config["threads"] == 2
+    assert 8 <= config["share_bits"] <= 32
+    assert config["launch_nonces"] % config["lanes"] == 0
+    assert len(bytes.fromhex(config["base_header_hex"])) == 80
+    assert facts["sources"] == source_digests()
+    assert {"sha256d.cuh", "numba_cpu.py", "workload.py"} <= set(facts["sources"])
+
+
+def test_verify_passes_in_time(cpu: w.Sha256dWorkload) -> None:
+    checks = cpu.verify()
+    assert all(passed for _, passed, _ in checks), checks
+    assert "32 random ranges, 262144 nonces" in checks[-1][2]
+
+
+def test_runs_count_what_they_did_and_never_repeat(cpu: w.Sha256dWorkload) -> None:
+    marks: tuple[Marks, Marks] = ([], [])
+    shares = []
+    for run in marks:
+        cpu.run(lambda t, n, run=run: run.append((t, n)), _stop_after(20))  # type: ignore[misc]
+        shares += cpu.facts()
+    piece = cpu.describe()["config"]["launch_nonces"]
+    for run in marks:
+        assert run[0][1] == 0
+        assert run == sorted(run)
+        assert 20 * piece <= run[-1][1] <= 24 * piece, "what was in flight at the stop is counted"
+    assert len({share["header_hex"] for share in shares}) == len(shares) > 0
+    for share in shares:
+        raw = bytes.fromhex(share["header_hex"])
+        assert h.meets_mask(raw, share["mask"])
+        assert h.Header.parse(raw).nonce == share["nonce"]
+    checks = cpu.check()
+    assert all(passed for _, passed, _ in checks), checks
+    assert str(sum(run[-1][1] for run in marks)) in checks[-1][2]
+
+
+def test_stop_is_honoured_and_marks_are_rare(cpu: w.Sha256dWorkload) -> None:
+    marks: Marks = []
+    ends_s = time.monotonic() + 0.4
+    cpu.run(lambda t, n: marks.append((t, n)), lambda: time.monotonic() > ends_s)
+    assert time.monotonic() - ends_s < 0.5  # 50 ms on an idle machine
+    assert 2 <= len(marks) <= 20 * (marks[-1][0] - marks[0][0]) + 2
+
+
+def test_unprepared_and_closed_work_is_refused() -> None:
+    workload = w.Sha256dWorkload()
+    with pytest.raises(RuntimeError, match="prepare"):
+        workload.describe()
+    workload.close()
+
+
+class Recorder:
+    """A GPU in name: two slots, instant answers, everything asked of it on record."""
+
+    parallel, granule, config, device_uuid = 1, 1 << 20, {"blocks": 1}, "GPU-x"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[tuple[int, ...], int, int]] = []
+        self.in_flight = 0
+        self.left_alone = 0
+
+    def submit(
+        self, work: tuple[int, ...], first: int, count: int, _mask: int
+    ) -> Callable[[], list[int]]:
+        self.asked.append((work, first, count))
+        self.in_flight += 1
+        assert self.in_flight <= 2
+
+        def collect() -> list[int]:
+            self.in_flight -= 1
+            self.left_alone += self.in_flight == 0
+            return []
+
+        return collect
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(w, "_open", lambda *_: recorder)
+    monkeypatch.setattr(w, "_probe", lambda *_: 7e9)
+    return recorder
+
+
+def test_the_device_is_never_left_alone_and_nonces_never_repeat(recorder: Recorder) -> None:
+    workload = w.Sha256dWorkload(device="cuda", kernel="cupy")
+    workload.prepare()
+    for _ in range(2):
+        workload.run(lambda *_: None, _stop_after(100))
+    assert recorder.left_alone == 2, "only the last piece of each run leaves nothing behind it"
+    spans: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for work, first, count in recorder.asked:
+        spans.setdefault(work, []).append((first, first + count))
+    assert len(spans) >= 3, "the header rolls when its nonces are used up"
+    for pieces in list(spans.values())[:-1]:
+        assert pieces[0][0] == 0
+        assert pieces[-1][1] == h.NONCES
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces)), "no gap, no overlap"
+    assert workload.describe()["device_uuid"] == "GPU-x"
+
+
+@pytest.mark.usefixtures("recorder")
+@pytest.mark.parametrize("group_s", [None, 0.1382, 0.0618, 0.005])
+def test_launches_are_short_and_fill_a_group(group_s: float | None) -> None:
+    workload = w.Sha256dWorkload(device="cuda", kernel="numba-cuda")
+    workload.prepare(group_s=group_s)
+    launch_s = workload.describe()["config"]["launch_nonces"] / 7e9
+    assert launch_s <= 0.013
+    if group_s:
+        launches = group_s / launch_s
+        assert launches == pytest.approx(round(launches), rel=0.02)
+
+
+def test_preparing_again_joins_the_old_threads_and_rolls_on() -> None:
+    workload = w.Sha256dWorkload(window_s=0.1, threads=1)
+    before = threading.active_count()
+    seen = []
+    for group_s in (None, 0.02):
+        workload.prepare(group_s=group_s)
+        workload.run(lambda *_: None, _stop_after(3))
+        seen.append({share["header_hex"][:152] for share in workload.facts()})
+        assert threading.active_count() == before + 1
+    workload.close()
+    assert threading.active_count() == before
+    assert all(seen)
+    assert not seen[0] & seen[1]
+
+
+def test_the_probe_ends_and_is_a_rate(cpu_scanner: Any) -> None:
+    assert 1e5 < w._probe(cpu_scanner, next(w.headers(0))) < 1e9
