@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory, monkeypatch, request):
-    """A cache of the test session's own: locks and remembered set-up times stay out of the user's."""
+def private_cache(tmp_path_factory, monkeypatch):
+    """A cache of the tests' own: locks and remembered set-up times stay out of the user's."""
     root = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(root))

@@ -33,7 +33,7 @@ from bench.machine import clock_pair, host_facts, software
 from bench.measure import Bench, Interrupted, Outcome, measure
 from bench.plan import GRADES, block_seconds, steps, total_seconds
 from bench.records.market import AsicProfile, Decision, MarketProfile, ModelConfig
-from bench.records.record import SCHEMA, Plan, RunRecord
+from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
 from bench.records.run import DeviceFacts, MeterFacts
 from bench.report.screen import open_screen
 from bench.report.text import duration
@@ -200,8 +200,12 @@ class Session:
             workloads=derived.workloads,
             validity=derived.validity,
             market=self.money.market,
+            profiles=self._profiles(),
             verdict=self._judge(derived, finished.date()),
         )
+
+    def _profiles(self) -> Profiles:
+        return Profiles(self.model, self.target.profile, self.money.asics, self.money.own_asic)
 
     def _judge(self, derived: Derived, today: dt.date) -> Decision:
         return judge(

@@ -151,8 +151,8 @@ class MarketProfile:
     """One consistent snapshot of prices, network and site.
 
     ``reward_btc`` is subsidy plus fees, ``fee_share`` fees over subsidy, ``hashprice`` USD per
-    hash before pool fees, as difficulty, BTC price and reward give it. ``gpu_wall_factor`` (wall over board) stands in for cards without a
-    profile. ``asics_on_sale`` names profiles.
+    hash before pool fees, as difficulty, BTC price and reward give it. ``gpu_wall_factor`` (wall
+    over board) stands in for cards without a profile. ``asics_on_sale`` names profiles.
     """
 
     name: str

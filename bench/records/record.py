@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.records.journal import JsonObject
-from bench.records.market import Decision, MarketProfile
+from bench.records.market import (
+    AsicProfile,
+    Decision,
+    GpuProfile,
+    MarketProfile,
+    ModelConfig,
+)
 from bench.records.run import (
     DeviceFacts,
     GradeName,
@@ -66,6 +72,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Profiles:
+    """The dated facts beside the market that the verdict used, so that it can be drawn again."""
+
+    model: ModelConfig
+    gpu: GpuProfile | None
+    asics: tuple[AsicProfile, ...]
+    own_asic: AsicProfile | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run, whole. ``metrics``, ``validity`` and ``verdict`` are derived from its journal.
 
@@ -85,4 +101,5 @@ class RunRecord:
     workloads: tuple[WorkloadRecord, ...]
     validity: Validity
     market: MarketProfile
+    profiles: Profiles
     verdict: Decision

@@ -36,8 +36,10 @@ def table(record: RunRecord, width: int) -> Table:
     from rich.table import Table
 
     boundary = record.workloads[0].metrics.boundary if record.workloads else "board"
-    headings = ("", "rate", "power", f"energy/unit ({boundary})", "joules", "wall factor", "per kWh",
-                "per device-hour", "run")  # fmt: skip
+    headings = (
+        "", "rate", "power", f"energy/unit ({boundary})", "joules", "wall factor", "per kWh",
+        "per device-hour", "run",
+    )  # fmt: skip
     rows = [headings, *(tuple(map(clean, _cells(each, record))) for each in record.workloads)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + 2 * len(widths) > width:

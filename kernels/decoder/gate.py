@@ -194,11 +194,15 @@ def _same_alone(decoder: Decoder, batched: Trace, alone: Trace) -> Check:
 
 
 def golden(decoder: Decoder, cases: Sequence[Mapping[str, Any]]) -> Check:
-    """Shipped prompts must continue as recorded, each token leading by ``GOLDEN_MARGIN``."""
+    """Shipped prompts must continue as recorded, each token leading by ``GOLDEN_MARGIN``.
+
+    A case holds "prompt" and "continuation", bytes as Latin-1 text.
+    """
     wrong, margin = 0, float("inf")
     for case in cases:
-        trace = decode(decoder, [case["prompt"]], len(case["tokens"]))[0]
-        wrong += list(trace.tokens) != case["tokens"]
+        expected = case["continuation"].encode("latin-1")
+        trace = decode(decoder, [list(case["prompt"].encode("latin-1"))], len(expected))[0]
+        wrong += bytes(trace.tokens) != expected
         best = trace.logits.topk(2, dim=-1).values
         margin = min(margin, float((best[:, 0] - best[:, 1]).min()))
     passed = wrong == 0 and margin > GOLDEN_MARGIN

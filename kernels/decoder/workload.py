@@ -217,7 +217,7 @@ class DecodeWorkload:
         record = json.loads(companion.read_text(encoding="utf-8"))
         self._sources[companion.name] = weights.sha256(companion)
         self._golden = record["golden"]
-        return decoder, record["excerpt"].encode("ascii")
+        return decoder, record["excerpt"].encode("latin-1")
 
     def _config(self, session: Session, threads: int) -> dict[str, Any]:
         return {

@@ -30,7 +30,7 @@ class FakeWorker:
         if what == self.fail_at:
             raise WorkerError("device", f"{what} failed")
 
-    def prepare(self, group_s):
+    def prepare(self, group_s):  # noqa: ARG002 - the port's
         self._note("prepare")
         return WorkloadFacts(
             self.name, "fake", "hash", None, {}, details={"device_uuid": self.uuid}
@@ -94,7 +94,7 @@ class Watch:
     def step(self, step, left_s):
         self.steps.append((step.name, step.workload, left_s))
 
-    def tick(self, left_s):
+    def tick(self, left_s):  # noqa: ARG002 - the port's
         self.ticks += 1
         if self.ticks == self.interrupt_at:
             raise Interrupted(signal.SIGINT)

@@ -48,9 +48,12 @@ def test_every_fact_survives_a_line():
         assert from_line(json.loads(json.dumps(to_line(fact)))) == fact
 
 
-@pytest.mark.parametrize("line", [{}, {"kind": "nonsense"}, {"kind": "share", "nonce": 1}, {"kind": "sample", "x": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [{}, {"kind": "nonsense"}, {"kind": "share", "nonce": 1}, {"kind": "sample", "x": 1}],
+)
 def test_a_malformed_line_is_refused(line):
-    with pytest.raises(ValueError, match="unknown kind|malformed"):
+    with pytest.raises(ValueError, match=r"unknown kind|malformed"):
         from_line(line)
 
 

@@ -89,23 +89,32 @@ def test_too_few_blocks():
     assert codes(facts)[1]["TOO_FEW_BLOCKS"].fatal
 
 
-def test_blocks_that_differ():
-    facts = [
-        replace(f, units=f.units + (f.units - 30000) // 5) if isinstance(f, Progress) and f.units > 30000 else f
+def altered(kind, change, **wanted):
+    """The journal with ``change`` applied to the facts of a kind that have the wanted fields."""
+    return [
+        change(f)
+        if isinstance(f, kind) and all(getattr(f, k) == v for k, v in wanted.items())
+        else f
         for f in journal()
-    ]  # fmt: skip
+    ]
+
+
+def test_blocks_that_differ():
+    facts = altered(Progress, lambda f: replace(f, units=f.units + max(0, f.units - 30000) // 5))
     status, found = codes(facts)
     assert found["SPREAD"].fatal
     assert status == "invalid"
 
 
 def test_counter_and_polled_power_that_disagree():
-    facts = [replace(f, value=f.value * 1.1) if isinstance(f, Sample) and f.field == "power_instant_w" else f for f in journal()]  # fmt: skip
+    facts = altered(Sample, lambda f: replace(f, value=f.value * 1.1), field="power_instant_w")
     assert codes(facts)[1]["ENERGY_DISAGREE"].fatal
 
 
 def test_a_counter_reset_falls_back_to_polled_power():
-    facts = [replace(f, value=f.value - 5000) if isinstance(f, Sample) and f.field == "energy_j" and f.t_s > 50 else f for f in journal()]  # fmt: skip
+    facts = altered(
+        Sample, lambda f: replace(f, value=f.value - 5000 * (f.t_s > 50)), field="energy_j"
+    )
     derived = derive(raw(), facts)
     assert "COUNTER_RESET" in {c.name for c in derived.validity.codes}
     assert derived.workloads[0].metrics.joules_per_unit.mid == pytest.approx(0.3, rel=0.01)
@@ -117,7 +126,7 @@ def test_power_that_cannot_be(watts):
 
 
 def test_power_that_never_moves():
-    facts = [replace(f, value=300.0) if isinstance(f, Sample) and f.field == "power_instant_w" else f for f in journal()]  # fmt: skip
+    facts = altered(Sample, lambda f: replace(f, value=300.0), field="power_instant_w")
     assert codes(facts)[1]["POWER_FROZEN"].fatal
 
 
@@ -234,10 +243,8 @@ def test_degenerate_data():
 
 def test_latency_of_the_runs_is_summarised():
     facts = WorkloadFacts("sha256d", "torch", "token", "T0", {}, details={"prefill": {"tokens": 5}})
-    events = [
-        Event(float(k), "step_latency", {"workload": "sha256d", "p50_s": k, "p90_s": k, "p99_s": k, "n": 3})
-        for k in (1, 2, 30)
-    ]  # fmt: skip
+    percentiles = ({"p50_s": k, "p90_s": k, "p99_s": k, "n": 3} for k in (1, 2, 30))
+    events = [Event(1.0, "step_latency", {"workload": "sha256d", **p}) for p in percentiles]
     metrics = derive(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
     assert metrics.tpot_s == {"p50": 2, "p90": 2, "p99": 2, "steps": 9}
     assert metrics.prefill == {"tokens": 5}

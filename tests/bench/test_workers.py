@@ -68,6 +68,11 @@ def run_for(worker, marks):
     return seen, worker.stop()
 
 
+def poll_forever(worker):
+    while True:
+        worker.poll()
+
+
 def test_a_whole_life(start):
     worker = start(environment={"CUDA_VISIBLE_DEVICES": "GPU-7"})
     facts = worker.prepare(None)
@@ -101,7 +106,7 @@ def test_what_keeps_it_from_starting_is_told_in_kind(start, fault):
 
 
 def test_an_unknown_workload_lists_the_known_ones(start):
-    with pytest.raises(WorkerError, match="known: .*sha256d"):
+    with pytest.raises(WorkerError, match=r"known: .*sha256d"):
         start(name="nonsense").prepare(None)
 
 
@@ -110,8 +115,7 @@ def test_a_bug_is_reported_and_the_worker_lives_on(start):
     worker.prepare(None)
     worker.start()
     with pytest.raises(WorkerError, match="boom") as caught:
-        while True:
-            worker.poll()
+        poll_forever(worker)
     assert caught.value.kind == "bug"
     assert worker.verify()[0].passed
 
@@ -121,8 +125,7 @@ def test_a_crash_is_told_with_its_last_words(start):
     worker.prepare(None)
     worker.start()
     with pytest.raises(WorkerError, match=r"status 3\): last words"):
-        while True:
-            worker.poll()
+        poll_forever(worker)
     with pytest.raises(WorkerError):
         worker.verify()
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import catalogue
 from bench.catalogue import (
     ProfileError,
     apply_sets,
@@ -30,7 +30,7 @@ from bench.economics import asic_joules_per_hash, first_day, hashprice_usd_per_p
 from bench.records.market import Value
 
 TODAY = date(2026, 11, 22)
-DEFAULT = Path(catalogue.__file__).parent / "profiles" / "markets" / "default.toml"
+DEFAULT = Path(str(files("bench.profiles"))) / "markets" / "default.toml"
 BTC = 'btc = { value = 60470, unit = "USD", as_of = "2026-06-26", flag = "D", source = "'
 
 

@@ -146,7 +146,7 @@ def test_the_driver_is_asked(
 
 def test_the_newest_named_python_wins_and_can_be_overridden(checkout: Checkout) -> None:
     real = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
-    checkout.command("python3.13", "#!/bin/sh\necho 3.13.9\n")
+    checkout.command("python3.13", "#!/bin/sh\ncat >/dev/null\necho 3.13.9\n")
     assert checkout.plan("bench")["python"] == "3.13.9"
     assert checkout.plan("bench", PYTHON="python3.11")["python"] == real
 

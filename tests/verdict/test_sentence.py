@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.sentence import dollars
+from bench.verdict.sentence import dollars
 
 
 @pytest.mark.parametrize(

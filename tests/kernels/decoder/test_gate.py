@@ -193,11 +193,16 @@ def test_recheck_accepts_what_was_decoded_and_refuses_what_was_not(
     assert [passed for _, passed, _ in gate.recheck(session)] == [True, False]
 
 
+def latin(tokens: list[int]) -> str:
+    return bytes(tokens).decode("latin-1")
+
+
 def test_golden_prompts_must_match_and_lead(build: Build, prompts: Prompts) -> None:
     decoder = build()
     tokens, scores = reference.greedy(decoder.config, decoder.named_weights(), prompts[0], 4)
     best = scores.topk(2, dim=-1).values
     leads = bool((best[:, 0] - best[:, 1]).min() > gate.GOLDEN_MARGIN)
-    assert gate.golden(decoder, [{"prompt": prompts[0], "tokens": tokens}])[1] is leads
-    wrong = [*tokens[:-1], (tokens[-1] + 1) % 256]
-    assert gate.golden(decoder, [{"prompt": prompts[0], "tokens": wrong}])[1] is False
+    case = {"prompt": latin(prompts[0]), "continuation": latin(tokens)}
+    assert gate.golden(decoder, [case])[1] is leads
+    case["continuation"] = latin([*tokens[:-1], (tokens[-1] + 1) % 256])
+    assert gate.golden(decoder, [case])[1] is False

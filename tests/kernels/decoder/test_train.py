@@ -38,7 +38,8 @@ def test_a_few_steps_learn_and_write_what_the_loader_reads(
     train_micro.main()
     record = json.loads((out / "micro_golden.json").read_text(encoding="utf-8"))
     assert float(record["source"]["held_out_nats_per_byte"]) < 0.9 * math.log(256)
-    assert [len(case["tokens"]) for case in record["golden"]] == [train_micro.GOLDEN_STEPS] * 2
+    lengths = [len(case["continuation"]) for case in record["golden"]]
+    assert lengths == [train_micro.GOLDEN_STEPS] * 2
     named = {name: torch.empty(shape) for name, shape in config.shapes().items()}
     weights.load(named, out)
     assert all(bool(tensor.isfinite().all()) for tensor in named.values())

@@ -31,7 +31,7 @@ WORK = numba.types.UniTuple(U32, h.WORK_WORDS)
 
 def test_launches_in_the_simulator() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", HERE / "simulated_launches.py"],
+        [sys.executable, "-W", "error::RuntimeWarning", HERE / "simulated_launches.py"],
         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,

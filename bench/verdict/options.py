@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.draws import Load, World, constant, draw_idle_w, draw_load, money, spread
 from bench.economics import (
     J_PER_KWH,
     S_PER_HOUR,
@@ -28,6 +27,7 @@ from bench.records.market import (
     UseCode,
 )
 from bench.records.run import Idle, WorkloadRecord
+from bench.verdict.draws import Load, World, constant, draw_idle_w, draw_load, money, spread
 
 SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.flips import Standing
 from bench.records.market import Aged, Flip, Label, Money, Option, Reference, UseCode
 from bench.records.run import Validity
+from bench.verdict.flips import Standing
 
 _UNIT = {"USD/Mtok": "/Mtok", "USD/h": "/h", "USD/kWh": "/kWh", "USD": ""}
 _HOURS = ("hours served", "hours rented")

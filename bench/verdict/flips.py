@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.economics import J_PER_KWH, Array, break_even_utilisation
-from bench.options import Use, why_no_joules
 from bench.records.market import Basis, Flip, FlipWhat, Reference, UseCode
+from bench.verdict.options import Use, why_no_joules
 
 USD_PER_MTOK = 1e6
 _PRICE: dict[UseCode, FlipWhat] = {

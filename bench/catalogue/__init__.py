@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bench import economics
+from bench.catalogue.tomlfile import ProfileError, Table, Unit, nearest, read_table
 from bench.economics import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
 from bench.records.market import (
     AsicProfile,
@@ -27,7 +28,6 @@ from bench.records.market import (
     TokenPrice,
     Value,
 )
-from bench.tomlfile import ProfileError, Table, Unit, nearest, read_table
 
 __all__ = [
     "ProfileError",

@@ -12,8 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from bench import sentence
-from bench.draws import World, constant, draw_world, money
 from bench.economics import (
     EPOCH_S,
     J_PER_KWH,
@@ -25,8 +23,6 @@ from bench.economics import (
     median_asic,
     mining_usd_per_j,
 )
-from bench.flips import Standing, flips
-from bench.options import Use, absent, off, option, price_uses, rent_price, token_price
 from bench.records.market import (
     Aged,
     AsicProfile,
@@ -43,6 +39,10 @@ from bench.records.market import (
     VerdictCode,
 )
 from bench.records.run import DeviceFacts, Idle, Validity, WorkloadRecord
+from bench.verdict import sentence
+from bench.verdict.draws import World, constant, draw_world, money
+from bench.verdict.flips import Standing, flips
+from bench.verdict.options import Use, absent, off, option, price_uses, rent_price, token_price
 
 WIN_MARGIN = 0.02  # without it two equal uses would be "leaning" 40 % of the time
 ROBUST = 0.95
