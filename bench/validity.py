@@ -260,9 +260,17 @@ def _verified(e: Evidence) -> Iterator[Code]:
                 yield _fatal(_check_code(w, check), f"{w.name}: {check.name}: {check.detail}")
 
 
+HASH_CHECKS = {
+    "exact-ranges": "HASH_MISSING_WORK",
+    "range-edges": "HASH_MISSING_WORK",
+    "shares-once": "HASH_DUPLICATE",
+    "shares-count": "HASH_RATE",
+}
+
+
 def _check_code(w: WorkloadRecord, check: Check) -> str:
     if w.unit == "hash":
-        return "HASH_MISSING_WORK" if "range" in check.name else "HASH_WRONG"
+        return HASH_CHECKS.get(check.name, "HASH_WRONG")
     if "finite" in check.name:
         return "INFER_NONFINITE"
     return "INFER_COUNT" if "count" in check.name else "INFER_MISMATCH"

@@ -167,8 +167,10 @@ def test_a_lost_meter_and_a_strange_library():
 @pytest.mark.parametrize(
     ("unit", "check", "name"),
     [
-        ("hash", "known answers", "HASH_WRONG"),
-        ("hash", "exact ranges", "HASH_MISSING_WORK"),
+        ("hash", "real-headers", "HASH_WRONG"),
+        ("hash", "exact-ranges", "HASH_MISSING_WORK"),
+        ("hash", "shares-once", "HASH_DUPLICATE"),
+        ("hash", "shares-count", "HASH_RATE"),
         ("token", "logits finite", "INFER_NONFINITE"),
         ("token", "token count", "INFER_COUNT"),
         ("token", "greedy tokens", "INFER_MISMATCH"),
