@@ -328,13 +328,11 @@ def poisson_tail(found: int, expected: float) -> float:
 
 
 def _data_profile(e: Evidence) -> Iterator[Code]:
+    """Weights and tokens whose values would move the power away from a real model's."""
     for w in e.workloads:
-        profile = w.data_profile or {}
-        std, distinct = profile.get("logit_std"), profile.get("distinct_share")
-        flat = std is not None and not 0.3 <= std <= 10
-        if flat or (distinct is not None and distinct < 0.5):
-            text = f"{w.name}: logit std {std}, distinct tokens {distinct}: unlike real weights"
-            yield _label("DEGENERATE_DATA", text)
+        reasons = (w.data_profile or {}).get("degenerate") or []
+        if reasons:
+            yield _label("DEGENERATE_DATA", f"{w.name}: unlike real weights: {'; '.join(reasons)}")
 
 
 def _library(e: Evidence) -> Iterator[Code]:

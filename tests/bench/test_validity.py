@@ -239,7 +239,7 @@ def test_poisson_bounds_are_the_published_ones(mean, low, high):
 
 
 def test_degenerate_data():
-    flat = WorkloadFacts("sha256d", "torch", "token", "T0", {}, {"logit_std": 0.0})
+    flat = WorkloadFacts("sha256d", "torch", "token", "T0", {}, {"degenerate": ["flat logits"]})
     assert "DEGENERATE_DATA" in codes(journal(), workloads=(flat,))[1]
 
 

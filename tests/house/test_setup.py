@@ -229,8 +229,19 @@ def test_an_interrupted_update_is_not_believed_when_the_change_is_undone(
     checkout: Checkout,
 ) -> None:
     assert checkout.setup("bench").returncode == 0
-    assert checkout.setup("bench", JOULEMARK_CUDA="13", PIP_DOES="exit 1").returncode == 3
+    assert checkout.setup("bench", JOULEMARK_CUDA="13", PIP_DOES="kill -KILL $PPID").returncode
     assert "making .venv" in checkout.setup("bench").stderr
+
+
+def test_an_update_that_pip_refuses_keeps_the_environment(checkout: Checkout) -> None:
+    assert checkout.setup("bench").returncode == 0
+    (checkout.venv / "kept").write_text("installed before")
+    assert checkout.setup("bench", JOULEMARK_CUDA="13", PIP_DOES="exit 1").returncode == 3
+    checkout.asked_of_pip()
+    again = checkout.setup("bench")
+    assert again.returncode == 0, again.stderr
+    assert checkout.asked_of_pip()
+    assert (checkout.venv / "kept").exists()
 
 
 def test_a_moved_checkout_is_installed_again(checkout: Checkout) -> None:
@@ -308,7 +319,9 @@ def test_usage(checkout: Checkout, arguments: list[str]) -> None:
 
 
 def test_the_scripts_are_clean(root: Path) -> None:
-    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.defpath}")
+    shellcheck = shutil.which(
+        "shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )
     if shellcheck is None:
         pytest.skip("shellcheck is not installed")
     command = [shellcheck, ".ci/setup", ".ci/run"]
