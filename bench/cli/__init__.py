@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 
 import typer
 
 from bench.cli.all_command import all_command
+from bench.cli.help import Sectioned
 from bench.cli.refusal import BUG, USAGE, Refusal
 
 _PAIR = re.compile(r"[a-z]+=")
@@ -20,9 +20,10 @@ app = typer.Typer(
     " under one power meter, with a verdict.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("all")(all_command)
+app.command("all", cls=Sectioned)(all_command)
 
 
 @app.callback()
@@ -69,6 +70,8 @@ def _usage(error: Exception) -> int:
 
 
 def _bug() -> int:
+    import traceback
+
     traceback.print_exc()
     print("bench: this is a bug in bench; please report the lines above", file=sys.stderr)
     return BUG
