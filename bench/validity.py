@@ -267,13 +267,16 @@ HASH_CHECKS = {
     "shares-count": "HASH_RATE",
 }
 
+INFER_CHECKS = {
+    "logits finite": "INFER_NONFINITE",
+    "tokens reported = produced": "INFER_COUNT",
+}
+
 
 def _check_code(w: WorkloadRecord, check: Check) -> str:
     if w.unit == "hash":
         return HASH_CHECKS.get(check.name, "HASH_WRONG")
-    if "finite" in check.name:
-        return "INFER_NONFINITE"
-    return "INFER_COUNT" if "count" in check.name else "INFER_MISMATCH"
+    return INFER_CHECKS.get(check.name, "INFER_MISMATCH")
 
 
 def _shares(e: Evidence) -> Iterator[Code]:

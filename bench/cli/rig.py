@@ -69,7 +69,8 @@ def find_target(request: Request) -> Target:
     try:
         return _gpu(first_visible())
     except MeterError as error:
-        return _cpu(f"Measuring the CPU fallback: {error}.")
+        why = str(error).partition(";")[0]
+        return _cpu(f"No usable NVIDIA GPU ({why}): measuring the CPU instead.")
 
 
 def choose_model(request: Request, target: Target) -> ModelConfig:

@@ -58,9 +58,9 @@ FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
     "device": DEVICE_FAILED, "unverified": INVALID, "bug": BUG,
 }  # fmt: skip
-FIRST_SETUP_S = {"sha256d": 16.0, "sha256d.verify": 2.0, "decode": 4.0, "decode.verify": 2.0}
+FIRST_SETUP_S = {"sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0}
 """What preparing takes where nothing is cached yet; later runs remember what theirs took."""
-WARM_SETUP_S = {"sha256d": 2.0, "sha256d.verify": 2.0, "decode": 4.0, "decode.verify": 2.0}
+WARM_SETUP_S = {"sha256d": 2.5, "sha256d.verify": 1.0, "decode": 5.0, "decode.verify": 2.0}
 """What it takes once compiled code is cached; stands in until a second run has shown it."""
 AROUND_S = 2.0
 """Starting Python and its imports, and writing the record."""

@@ -47,19 +47,18 @@ def no_market(model: str, flips: Sequence[Flip], best_asic: Reference | None) ->
         asic: f"beat the best ASIC ({asic})",
         "OFF": "pay for their power",
     }
-    known, unknown, reason = [], [], None
+    known, unknown = [], []
     for flip in flips:
         goal = goals.get(flip.loser)
         if flip.winner != "SERVE" or goal is None:
             continue
         if flip.at is None:
             unknown.append(goal)
-            reason = flip.reason
         else:
             known.append(f"> {_threshold(flip)} to {goal}")
     text = f"NO MARKET for {model}: its tokens must fetch {', '.join(known) or 'a price'}."
     if unknown:
-        text += f" What would {' or '.join(unknown)} {reason}."
+        text += f" What would {' or '.join(unknown)} needs joules, and this run has none."
     return text
 
 

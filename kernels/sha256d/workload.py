@@ -15,6 +15,7 @@ from typing import Any
 
 from .header import NONCES, Header, prepare_work, share_mask
 from .provenance import source_digests
+from .real_headers import REAL_HEADERS
 from .scanner import PIECE_NONCES, Scanner
 from .shares import Check, ShareLedger
 from .verification import verify
@@ -27,7 +28,7 @@ PIECE_S = 0.012
 
 _PROBE_S = 0.1
 _MARK_S = 0.06  # under 20 marks a second, the final one included
-_VERSION_ROLLS = 1 << 16  # BIP 320: version bits 13–28 are free to roll
+_VERSION_ROLLS, _VERSION_SHIFT = 1 << 16, 13  # BIP 320: version bits 13–28 are free to roll
 _TIME_ROLLS = 7200  # a block may be two hours ahead of network time
 _STANDARD_SHARES, _STANDARD_S = 16_384, 60.0
 _PUBLISH_SHARES, _PUBLISH_S = 240_000, 600.0
@@ -46,26 +47,18 @@ def share_bits(rate_hz: float, window_s: float) -> int:
 
 
 def headers(seed: int) -> Iterator[bytes]:
-    """Different 80-byte headers from one seed, each with 2^32 nonces of its own.
+    """Different 80-byte headers, each with 2^32 nonces of its own: a real block's, rolled.
 
-    Time rolls fastest, which leaves the midstate alone, then the version; 2^28.8 headers last six
-    years at 10 GH/s.
+    Time rolls fastest, which leaves the midstate alone, then the version from a place that the
+    seed chooses; 2^28.8 headers last six years at 10 GH/s.
     """
-    rng = random.Random(seed)
-    first = Header(
-        version=0x20000000,
-        prev=rng.randbytes(32),
-        merkle=rng.randbytes(32),
-        time=1_700_000_000,
-        bits=0x170331DB,
-        nonce=0,
-    )
-    for version_roll in range(_VERSION_ROLLS):
+    block = Header.parse(REAL_HEADERS[-1])
+    fixed = block.version & ~((_VERSION_ROLLS - 1) << _VERSION_SHIFT)
+    start = random.Random(seed).randrange(_VERSION_ROLLS)
+    for step in range(_VERSION_ROLLS):
+        version = fixed | ((start + step) % _VERSION_ROLLS) << _VERSION_SHIFT
         for time_roll in range(_TIME_ROLLS):
-            rolled = replace(
-                first, version=first.version | version_roll << 13, time=first.time + time_roll
-            )
-            yield rolled.pack()
+            yield replace(block, version=version, time=block.time + time_roll, nonce=0).pack()
 
 
 class Sha256dWorkload:

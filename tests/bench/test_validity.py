@@ -172,7 +172,7 @@ def test_a_lost_meter_and_a_strange_library():
         ("hash", "shares-once", "HASH_DUPLICATE"),
         ("hash", "shares-count", "HASH_RATE"),
         ("token", "logits finite", "INFER_NONFINITE"),
-        ("token", "token count", "INFER_COUNT"),
+        ("token", "tokens reported = produced", "INFER_COUNT"),
         ("token", "greedy tokens", "INFER_MISMATCH"),
     ],
 )
