@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.plan import GRADES
 from bench.records.market import Money, Option
 from bench.records.record import RunRecord
 from bench.records.run import Metrics, WorkloadRecord
-from bench.report.text import clean, half_width, per_unit, rate, usd
+from bench.report.text import clean, half_width, per_unit, rate
+from bench.verdict.sentence import dollars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,14 +28,16 @@ def show(record: RunRecord, saved: Path, console: Console) -> None:
         mark = "FATAL " if code.fatal else ""
         _line(console, f"{mark}{code.name}: {code.text}")
     _line(console, "")
-    _line(console, record.verdict.sentence)
+    _line(console, record.verdict.sentence, style="bold")
     _line(console, "")
     _line(console, f"Saved {saved}")
+    _line(console, f"Next: {next_step(record)}")
 
 
 def table(record: RunRecord, width: int) -> Table:
     """One row a workload, or where that is too wide for the terminal one column a workload."""
     from rich.table import Table
+    from rich.text import Text
 
     boundary = record.workloads[0].metrics.boundary if record.workloads else "board"
     headings = (
@@ -48,7 +52,7 @@ def table(record: RunRecord, width: int) -> Table:
     for index in range(len(rows[0])):
         grid.add_column(no_wrap=True, justify="left" if index == 0 else "right")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))
     return grid
 
 
@@ -57,7 +61,7 @@ def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[str, ...]:
     option = _option(record, workload.unit)
     return (
         f"{workload.name} {label(workload)}",
-        NONE if figures.units_per_s is None else rate(figures.units_per_s.mid, workload.unit),
+        _rate(figures, workload.unit),
         NONE if figures.watts is None else f"{figures.watts.mid:.1f} W",
         _energy(figures, workload.unit),
         figures.joules_source,
@@ -68,8 +72,23 @@ def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[str, ...]:
     )
 
 
+def next_step(record: RunRecord) -> str:
+    """What would most improve on this run, as a command."""
+    device = f"--gpu {record.device.index}" if record.device.kind == "gpu" else "--device cpu"
+    again = f"bench all {device}"
+    if record.validity.status == "incomplete":
+        return f"{again}, to the end"
+    if record.device.kind == "sim":
+        return "bench all, on a real device"
+    if any(workload.metrics.joules_per_unit is None for workload in record.workloads):
+        return f"{again} --assume-watts W, for labelled joules and figures per kWh"
+    if not GRADES[record.plan.grade].ranked:
+        return f"{again} --grade standard, for figures that may be ranked"
+    return f"{again} --set btc=… power=…, for your own prices"
+
+
 def _money(money: Money | None) -> str:
-    return NONE if money is None else usd(money.mid)
+    return NONE if money is None else dollars(money.mid)
 
 
 def label(workload: WorkloadRecord) -> str:
@@ -81,6 +100,12 @@ def label(workload: WorkloadRecord) -> str:
     shape = [f"b{config['batch']}"] if "batch" in config else []
     shape += [f"c{config['context']}"] if "context" in config else []
     return " ".join(str(part) for part in (*parts, *shape) if part)
+
+
+def _rate(figures: Metrics, unit: str) -> str:
+    if figures.units_per_s is None:
+        return NONE
+    return f"{rate(figures.units_per_s.mid, unit)} {half_width(figures.units_per_s)}"
 
 
 def _energy(figures: Metrics, unit: str) -> str:
@@ -95,5 +120,7 @@ def _option(record: RunRecord, unit: str) -> Option | None:
     return next((o for o in record.verdict.options if o.code == wanted), None)
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+def _line(console: Console, text: str, style: str | None = None) -> None:
+    """Wrapped at words on a terminal, one line for one thing elsewhere."""
+    wrap = not console.is_terminal
+    console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=wrap)

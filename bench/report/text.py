@@ -6,6 +6,7 @@ import math
 import unicodedata
 
 from bench.records.run import Estimate
+from bench.verdict.sentence import figures
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 SYMBOL = {"hash": "H", "token": "tok"}
@@ -17,26 +18,18 @@ def clean(text: str) -> str:
 
 
 def si(value: float, unit: str) -> str:
-    """Three significant digits with an SI prefix: 0.0000000123, "J/hash" -> "12.3 nJ/hash"."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}"
-    power = 3 * math.floor(math.log10(abs(value)) / 3 + 1e-12)
-    power = min(max(power, min(PREFIXES)), max(PREFIXES))
-    return f"{significant(value / 10**power)} {PREFIXES[power]}{unit}"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """That many significant digits without an exponent where it is readable."""
+    """Three figures and an SI prefix: 0.0000000123, "J/hash" -> "12.3 nJ/hash"; value ≥ 0."""
     if value == 0:
-        return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{places}f}" if places <= 12 else f"{value:.{digits}g}"
+        return f"0 {unit}"
+    power = 3 * math.floor(math.log10(float(f"{value:.2e}")) / 3)
+    power = min(max(power, min(PREFIXES)), max(PREFIXES))
+    return f"{figures(value / 10**power)} {PREFIXES[power]}{unit}"
 
 
 def rate(value: float, unit: str) -> str:
     """Units per second in the field's own symbols: GH/s, tok/s."""
     if unit == "token":
-        return f"{significant(value)} tok/s"
+        return f"{figures(value)} tok/s"
     return si(value, f"{SYMBOL.get(unit, unit)}/s")
 
 
@@ -49,16 +42,7 @@ def half_width(estimate: Estimate) -> str:
     """An interval as "± 0.4 %" of its middle."""
     if estimate.mid == 0:
         return "± ?"
-    return f"± {significant(100 * (estimate.hi - estimate.lo) / 2 / abs(estimate.mid), 2)} %"
-
-
-def usd(value: float) -> str:
-    """Dollars: cents where they matter, significant digits below a cent."""
-    sign = "-" if value < 0 else ""
-    size = abs(value)
-    if size == 0:
-        return "$0"
-    return f"{sign}${size:,.2f}" if size >= 1 else f"{sign}${significant(size)}"
+    return f"± {figures(50 * (estimate.hi - estimate.lo) / abs(estimate.mid), 2)} %"
 
 
 def duration(seconds: float) -> str:

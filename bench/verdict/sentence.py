@@ -94,11 +94,11 @@ def dollars(amount: float) -> str:
     return f"-${figures(-amount)}" if amount < 0 else f"${figures(amount)}"
 
 
-def figures(number: float) -> str:
-    """A number that is not negative, to three figures, without an exponent."""
+def figures(number: float, digits: int = 3) -> str:
+    """A number that is not negative, to ``digits`` figures, without an exponent."""
     if number == 0:
         return "0"
-    places = 2 - math.floor(math.log10(float(f"{number:.2e}")))
+    places = digits - 1 - math.floor(math.log10(float(f"{number:.{digits - 1}e}")))
     return f"{round(number, places):,.{max(places, 0)}f}"
 
 

@@ -104,7 +104,7 @@ def test_no_market_names_break_evens_and_no_dollars(bare: Judge) -> None:
 def test_no_market_without_joules(bare: Judge) -> None:
     decision = bare(watts=None)
     assert "to beat hashing here. What would beat the best ASIC" in decision.sentence
-    assert "needs joules: no meter" in decision.sentence
+    assert "needs joules, and this run has none" in decision.sentence
     assert flip(decision, loser="MINE").at is not None
     asic = flip(decision, loser="Antminer S23 Hyd 3U")
     assert asic.at is None

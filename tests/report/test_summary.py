@@ -1,0 +1,59 @@
+"""The end of a run as a person reads it, from real (simulated) records."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.cli import run
+from bench.report import summary
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch, capsys):
+    kept = []
+    monkeypatch.setattr(summary, "show", lambda record, *_: kept.append(record))
+    assert run(["all", "--device", "sim:h100", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    return kept[0]
+
+
+def text_of(record, width):
+    console = Console(record=True, width=width, force_terminal=False)
+    summary.show(record, Path("results/x.json"), console)
+    return console.export_text()
+
+
+@pytest.fixture
+def shown(record, monkeypatch):
+    monkeypatch.undo()
+    return lambda width, **changes: text_of(dataclasses.replace(record, **changes), width)
+
+
+def test_wide_is_two_rows_and_the_verdict(shown, record):
+    text = shown(200)
+    rows = [row for row in text.splitlines() if row.startswith(("sha256d", "decode"))]
+    assert len(rows) == 2
+    assert all("simulated" in row and "±" in row and "$" in row for row in rows)
+    assert record.verdict.sentence in text
+    assert "Saved results/x.json" in text
+    assert "SIMULATED" in text
+
+
+def test_narrow_is_turned_and_loses_nothing(shown):
+    text = shown(80)
+    assert "…" not in text.partition("SIMULATED")[0]
+    for heading in ("rate", "power", "energy/unit (board)", "wall factor", "per kWh", "run"):
+        assert any(line.startswith(heading) for line in text.splitlines())
+
+
+def test_a_hostile_device_name_stays_text(shown, record):
+    workloads = (dataclasses.replace(record.workloads[0], backend="\x1b[31m[bold]cupy"),)
+    text = shown(200, workloads=workloads)
+    assert "\x1b" not in text
+    assert "[bold]cupy" in text
+
+
+def test_a_run_without_workloads_still_ends_in_a_verdict(shown, record):
+    assert record.verdict.sentence in shown(80, workloads=())
