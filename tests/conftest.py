@@ -1,6 +1,10 @@
 """Shared by all rooms: nothing a test does touches the user's cache or results."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

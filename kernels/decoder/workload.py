@@ -78,6 +78,8 @@ class DecodeWorkload:
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("torch sees no CUDA device: check the driver, or use device cpu")
+        if self.device == "cuda":  # on Hopper cuDNN comes first, and plans anew at every span
+            torch.backends.cuda.enable_cudnn_sdp(False)
         if self.device == "cpu":
             torch.set_num_threads(self.threads or len(os.sched_getaffinity(0)))
         device = torch.device(self.device)

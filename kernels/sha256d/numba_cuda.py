@@ -7,8 +7,10 @@ same and plain integers take the intrinsic's place.
 
 from __future__ import annotations
 
+import importlib
 import struct
 import warnings
+from functools import partial
 from typing import Any
 
 import numba
@@ -119,23 +121,41 @@ class _NumbaSlot:
         self._launcher(words, *scalars, self._found)
 
     def collect(self) -> list[int]:
-        self._stream.synchronize()
-        total = complete(int(self._found[:1].copy_to_host()[0]), self._capacity)
-        if total == 0:
-            return []
-        nonces: list[int] = np.sort(self._found[1 : 1 + total].copy_to_host()).tolist()
+        total = complete(int(self._read(0, 1)[0]), self._capacity)
+        nonces: list[int] = np.sort(self._read(1, total)).tolist() if total else []
         return nonces
+
+    def _read(self, first: int, count: int) -> Any:
+        """Copy by the slot's own stream: the default stream waits for the other slot's work too."""
+        words = self._found[first : first + count].copy_to_host(stream=self._stream)
+        self._stream.synchronize()
+        return words
+
+
+def _refuse_broken_pair() -> None:
+    """ImportError when numba-cuda cannot compile with this NumPy: 0.30 and 2.5, which lacks
+    ``row_stack``, import and break only at the first launch.
+    """
+    if simulated:
+        return
+    try:
+        importlib.import_module("numba.cuda.np.arrayobj")
+    except AttributeError as error:
+        raise ImportError(
+            f"numba-cuda does not work with NumPy {np.__version__} ({error}): install 'numpy<2.5'"
+        ) from error
 
 
 def open_scanner(capacity: int = CAPACITY, blocks: int | None = None) -> SlotScanner:
     """A scanner on the current CUDA device; ``blocks`` defaults to what fills it."""
+    _refuse_broken_pair()
     device = cuda.get_current_device()
     grid = blocks or device.MULTIPROCESSOR_COUNT * BLOCKS_PER_SM
     kernel = cuda.jit(scan_kernel, **_options)
     slots: list[Slot] = [_NumbaSlot(kernel, grid, capacity) for _ in range(2)]
     return SlotScanner(
         slots,
-        _digest,
+        partial(_digest, cuda.jit(message_kernel)),
         blocks=grid,
         threads_per_block=THREADS_PER_BLOCK,
         device_uuid=str(device.uuid),
@@ -145,11 +165,11 @@ def open_scanner(capacity: int = CAPACITY, blocks: int | None = None) -> SlotSca
 # ---- Verification -------------------------------------------------------------------------------
 
 
-def _digest(message: bytes) -> bytes:
+def _digest(kernel: Any, message: bytes) -> bytes:
     """SHA-256 of a message by one CUDA thread through the compression intrinsic."""
     chain = cuda.to_device(np.array(IV, dtype=np.uint32))
     blocks = cuda.to_device(np.array(message_blocks(message), dtype=np.uint32))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Numba warns of a grid this small; one thread is meant
-        cuda.jit(message_kernel)[1, 1](blocks, chain)
+        kernel[1, 1](blocks, chain)
     return struct.pack(">8I", *chain.copy_to_host().tolist())

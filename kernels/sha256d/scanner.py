@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from .header import check_range, prepare_work
+from .header import WORK_WORDS, check_range, prepare_work
 
 PIECE_NONCES = 1 << 31
 """The longest piece: the CUDA loops count in 32 bits and must not wrap."""
@@ -107,6 +107,9 @@ class SlotScanner:
         threads_per_block: int,
         device_uuid: str,
     ) -> None:
+        for slot in slots:  # whatever compiles or loads at the first launch does so here
+            slot.launch((0,) * WORK_WORDS, 0, 0, 0)
+            slot.collect()
         self._idle = list(slots)
         self._digest = digest
         self.granule = blocks * threads_per_block

@@ -47,7 +47,7 @@ def test_decode_passes_its_gate_and_its_check(precision: str, flags: dict[str, A
     assert all(passed for _, passed, _ in after), after
     (latency,) = workload.facts()
     assert latency["data"]["n"] == 200
-    assert latency["data"]["p50_s"] > 0
+    assert 0 < latency["data"]["p90_s"] < 5 * latency["data"]["p50_s"], "a plan per span?"
     workload.close()
 
 

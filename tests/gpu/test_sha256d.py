@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from bench.kernels.sha256d import header as h
 from bench.kernels.sha256d.real_headers import REAL_HEADERS
 from bench.kernels.sha256d.scanner import FoundOverflowError, scan
-from bench.kernels.sha256d.workload import Sha256dWorkload
+from bench.kernels.sha256d.workload import PIECE_S, Sha256dWorkload
 
 pytestmark = pytest.mark.gpu
 
@@ -35,10 +36,11 @@ def _device() -> str | None:
 def workload(request: pytest.FixtureRequest) -> Iterator[Sha256dWorkload]:
     if reason := _device():
         pytest.skip(reason)
-    if request.param == "cupy":
-        pytest.importorskip("cupy", reason="cupy is not installed")
     made = Sha256dWorkload(device="cuda", kernel=request.param, window_s=1.0)
-    made.prepare()
+    try:
+        made.prepare()
+    except ImportError as error:
+        pytest.skip(str(error))
     yield made
     made.close()
 
@@ -78,6 +80,20 @@ def test_runs_pass_their_check(workload: Sha256dWorkload) -> None:
     assert shares
     for name, passed, detail in workload.check():
         assert passed, (name, detail)
+
+
+def test_a_launch_is_as_long_as_it_should_be(workload: Sha256dWorkload) -> None:
+    """Compile time in the probe would make launches of microseconds."""
+    seconds = _seconds_of_a_launch(workload)
+    assert PIECE_S / 4 < seconds < 4 * PIECE_S
+
+
+def _seconds_of_a_launch(workload: Sha256dWorkload) -> float:
+    began_s, marks = time.monotonic(), []
+    calls = itertools.count()
+    workload.run(lambda _, units: marks.append(units), lambda: next(calls) >= 60)
+    launches = marks[-1] / workload.describe()["config"]["launch_nonces"]
+    return (time.monotonic() - began_s) / launches
 
 
 def test_the_uuid_is_the_drivers(workload: Sha256dWorkload) -> None:

@@ -1,6 +1,10 @@
 """Runs under NUMBA_ENABLE_CUDASIM=1: the Numba CUDA launcher, its loops and its result buffer."""
 
+from typing import Any
+
+import numpy as np
 import pytest
+from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
 from bench.kernels.sha256d import header as h
 from bench.kernels.sha256d import numba_cuda
@@ -10,6 +14,14 @@ from bench.kernels.sha256d.verification import MESSAGES
 
 RAW = REAL_HEADERS[3]
 NONCE = h.Header.parse(RAW).nonce
+READS: list[Any] = []
+"""The stream of every copy to the host."""
+
+
+class WatchedArray(FakeCUDAArray):  # type: ignore[misc]
+    def copy_to_host(self, ary: Any = None, stream: Any = 0) -> Any:
+        READS.append(stream)
+        return super().copy_to_host(ary, stream)
 
 
 def main() -> None:
@@ -31,6 +43,19 @@ def main() -> None:
     scanner.close()
 
 
+def no_read_waits_for_the_other_slot() -> None:
+    """A copy on the default stream, 0, would: the slots' streams are blocking ones."""
+    numba_cuda.cuda.device_array = lambda size, dtype: WatchedArray(np.zeros(size, dtype))
+    scanner = numba_cuda.open_scanner(capacity=64, blocks=2)
+    pieces = [scanner.submit(h.prepare_work(RAW), first, 33, 1) for first in (0, 33)]
+    READS.clear()
+    assert all(piece() for piece in pieces)
+    assert len(READS) == 4
+    assert 0 not in READS
+    assert len({id(stream) for stream in READS}) == 2
+
+
 if __name__ == "__main__":
     main()
+    no_read_waits_for_the_other_slot()
     print("simulated launches are exact")

@@ -41,6 +41,17 @@ def test_launches_in_the_simulator() -> None:
     assert done.stdout == "simulated launches are exact\n"
 
 
+def test_a_numpy_that_numba_cuda_cannot_compile_with_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(name: str) -> None:
+        raise AttributeError(f"{name} wants np.row_stack")
+
+    monkeypatch.setattr(numba_cuda.importlib, "import_module", load)
+    with pytest.raises(ImportError, match=r"wants np\.row_stack.*install 'numpy<2\.5'"):
+        numba_cuda.open_scanner()
+
+
 @pytest.fixture(scope="module")
 def h7_on_cpu() -> Any:
     """The very intrinsic of the CUDA kernel, its IR built for the CPU."""
