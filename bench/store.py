@@ -17,7 +17,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.machine import cache_dir
 from bench.records.journal import Fact, to_line
@@ -67,13 +67,18 @@ class Journal:
         except OSError as error:
             raise StoreError(_cannot_write(self.path, error)) from error
 
-    def close(self) -> None:
-        """Close the file, keeping it."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file; one that nothing was written to is not left behind."""
         self._file.close()
+        if not self.facts:
+            self.path.unlink(missing_ok=True)
 
     def compress(self) -> Path:
         """Replace the journal by its .gz, atomically."""
-        self.close()
+        self._file.close()
         packed = self.path.with_name(self.path.name + ".gz")
         temporary = packed.with_name(f".{packed.name}.tmp")
         with self.path.open("rb") as plain, temporary.open("wb") as raw:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import json
-import signal
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from bench.cli.commentary import Commentary
+from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
+from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
     BUG,
     BUSY,
@@ -28,15 +23,15 @@ from bench.cli.refusal import (
 )  # fmt: skip
 from bench.cli.request import Request, check
 from bench.cli.rig import Rig, Target, choose_model, find_target, open_rig
+from bench.cli.signals import interruptible
 from bench.derive import Derived, Raw, derive
 from bench.machine import clock_pair, host_facts, software
-from bench.measure import Bench, Interrupted, Outcome, measure
-from bench.plan import GRADES, block_seconds, steps, total_seconds
-from bench.records.market import AsicProfile, Decision, MarketProfile, ModelConfig
+from bench.measure import Bench, Outcome, measure
+from bench.plan import GRADES, block_seconds, steps
+from bench.records.market import Decision, MarketProfile
 from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
-from bench.records.run import DeviceFacts, MeterFacts
+from bench.records.run import MeterFacts
 from bench.report.screen import open_screen
-from bench.report.text import duration
 from bench.store import (
     Busy,
     Journal,
@@ -58,40 +53,18 @@ FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
     "device": DEVICE_FAILED, "unverified": INVALID, "bug": BUG,
 }  # fmt: skip
-FIRST_SETUP_S = {"sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0}
-"""What preparing takes where nothing is cached yet; later runs remember what theirs took."""
-WARM_SETUP_S = {"sha256d": 2.5, "sha256d.verify": 1.0, "decode": 5.0, "decode.verify": 2.0}
-"""What it takes once compiled code is cached; stands in until a second run has shown it."""
-AROUND_S = 2.0
-"""Starting Python and its imports, and writing the record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """What the verdict is drawn from, besides the run."""
-
-    market: MarketProfile
-    asics: tuple[AsicProfile, ...]
-    own_asic: AsicProfile | None
 
 
 def run_all(request: Request) -> int:
     """Everything ``bench all`` does; raises Refusal with the status that fits."""
-    from bench.catalogue import ProfileError
-
     check(request)
-    console = _console(request)
-    try:
-        money = _open_money(request)
-        target = find_target(request)
-        model = choose_model(request, target)
-    except ProfileError as error:
-        raise Refusal(USAGE, str(error)) from error
+    console = open_console(request)
+    market, target, profiles = _open_world(request)
     if target.note is not None:
         console.print(target.note, highlight=False)
     try:
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            return Session(request, console, money, target, model).run()
+            return Session(request, console, target, market, profiles).run()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
@@ -102,32 +75,34 @@ class Session:
     """One run on a device that nobody else holds."""
 
     def __init__(
-        self, request: Request, console: Console, money: Money, target: Target, model: ModelConfig
+        self,
+        request: Request,
+        console: Console,
+        target: Target,
+        market: MarketProfile,
+        profiles: Profiles,
     ) -> None:
         self.request = request
         self.console = console
-        self.money = money
         self.target = target
-        self.model = model
+        self.market = market
+        self.profiles = profiles
         self.grade = GRADES[request.grade]
 
     def run(self) -> int:
         """Plan, measure, derive, judge, save, show."""
-        rig = open_rig(self.request, self.target, self.model)
+        rig = open_rig(self.request, self.target, self.profiles.model)
         meter = rig.meter.facts()
         plan = self._plan(meter)
         if self.request.dry_run:
             rig.meter.stop()
             return show_plan(plan, meter, self.target.facts, self.request, self.console)
         started = dt.datetime.now(dt.UTC)
-        journal = Journal(self.request.out, new_run_id(started))
-        try:
+        with Journal(self.request.out, new_run_id(started)) as journal:
             outcome = self._measure(rig, plan, journal)
             record = self._record(started, meter, plan, outcome, journal)
             saved = save(record, self.request.out)
             journal.compress()
-        finally:
-            journal.close()
         self._show(record, saved)
         return exit_status(record, outcome, self.request)
 
@@ -147,8 +122,8 @@ class Session:
             blocks=self.grade.blocks,
             block_s=block_s,
             settle_s=self.grade.settle_s,
-            model=self.model.name,
-            market=self.money.market.name,
+            model=self.profiles.model.name,
+            market=self.market.name,
             sets=self.request.sets,
             meter=self.request.meter_spec,
             steps=walk,
@@ -199,13 +174,10 @@ class Session:
             idle=derived.idle,
             workloads=derived.workloads,
             validity=derived.validity,
-            market=self.money.market,
-            profiles=self._profiles(),
+            market=self.market,
+            profiles=self.profiles,
             verdict=self._judge(derived, finished.date()),
         )
-
-    def _profiles(self) -> Profiles:
-        return Profiles(self.model, self.target.profile, self.money.asics, self.money.own_asic)
 
     def _judge(self, derived: Derived, today: dt.date) -> Decision:
         return judge(
@@ -213,24 +185,20 @@ class Session:
             workloads=derived.workloads,
             validity=derived.validity,
             idle=derived.idle,
-            market=self.money.market,
-            model=self.model,
-            gpu=self.target.profile,
-            asics=self.money.asics,
+            market=self.market,
+            model=self.profiles.model,
+            gpu=self.profiles.gpu,
+            asics=self.profiles.asics,
             today=today,
             seed=self.request.seed,
-            user_asic=self.money.own_asic,
+            user_asic=self.profiles.own_asic,
         )
 
     def _show(self, record: RunRecord, saved: Path) -> None:
         from bench.report.summary import show
 
+        write_json(self.request, to_json(record))
         show(record, saved, self.console)
-        text = to_json(record)
-        if self.request.to_stdout:
-            sys.stdout.write(text)
-        elif self.request.json_out is not None:
-            write_text(Path(self.request.json_out), text)
 
 
 def exit_status(record: RunRecord, outcome: Outcome, request: Request) -> int:
@@ -247,70 +215,20 @@ def exit_status(record: RunRecord, outcome: Outcome, request: Request) -> int:
     return INVALID if request.strict and record.verdict.stale else OK
 
 
-def show_plan(
-    plan: Plan, meter: MeterFacts, device: DeviceFacts, request: Request, console: Console
-) -> int:
-    """--dry-run: every step with its seconds, the whole with its most kWh."""
-    seconds = AROUND_S + total_seconds(plan.steps)
-    watts = meter.constant_w or device.power_limit_w
-    kwh = None if watts is None else watts * seconds / 3.6e6
-    for step in plan.steps:
-        console.print(f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}", highlight=False)
-    most = (
-        "kWh unknown: nothing states this device's power"
-        if kwh is None
-        else f"at most {kwh:.4f} kWh"
-    )
-    console.print(f"{device.name}: {duration(seconds)} in all, {most}", highlight=False)
-    if request.json_out is not None:
-        document = {
-            "seconds": round(seconds, 3),
-            "kwh": kwh,
-            "device": device.name,
-            "grade": plan.grade,
-            "steps": [asdict(step) for step in plan.steps],
-        }
-        text = json.dumps(document, indent=2) + "\n"
-        if request.to_stdout:
-            sys.stdout.write(text)
-        else:
-            write_text(Path(request.json_out), text)
-    return OK
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file the user named; StoreError when it cannot be."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; name another file") from error
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, once; what follows is not disturbed again."""
-
-    def raise_once(number: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, raise_once)
-    try:
-        yield
-    finally:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-
-
-def _open_money(request: Request) -> Money:
-    from bench.catalogue import apply_sets, load_asics, load_market, parse_asic
+def _open_world(request: Request) -> tuple[MarketProfile, Target, Profiles]:
+    """The market, the device and the profiles asked for, prices first."""
+    from bench.catalogue import ProfileError, apply_sets, load_asics, load_market, parse_asic
 
     today = dt.datetime.now(dt.UTC).date()
-    market = apply_sets(load_market(request.market), request.sets, today=today)
-    own = parse_asic(request.asic, today=today) if request.asic is not None else None
-    return Money(market, load_asics(market), own)
+    try:
+        market = apply_sets(load_market(request.market), request.sets, today=today)
+        own = parse_asic(request.asic, today=today) if request.asic is not None else None
+        asics = load_asics(market)
+        target = find_target(request)
+        model = choose_model(request, target)
+    except ProfileError as error:
+        raise Refusal(USAGE, str(error)) from error
+    return market, target, Profiles(model, target.profile, asics, own)
 
 
 def _raw(target: Target, meter: MeterFacts, plan: Plan, outcome: Outcome) -> Raw:
@@ -322,14 +240,6 @@ def _raw(target: Target, meter: MeterFacts, plan: Plan, outcome: Outcome) -> Raw
         checks={name: tuple(checks) for name, checks in outcome.checks.items()},
         failures={name: (error.kind, error.text) for name, error in outcome.failures.items()},
         interrupted=outcome.interrupted is not None,
-    )
-
-
-def _console(request: Request) -> Console:
-    from rich.console import Console
-
-    return Console(
-        stderr=request.to_stdout, no_color=request.no_color or None, soft_wrap=True, highlight=False
     )
 
 

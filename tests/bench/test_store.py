@@ -77,9 +77,15 @@ def test_the_journal_is_on_disk_at_every_sync_and_packed_at_the_end(tmp_path):
 
 
 def test_a_journal_is_never_overwritten(tmp_path):
-    Journal(tmp_path, "run-0001").close()
+    (tmp_path / "run-0001.samples.jsonl").touch()
     with pytest.raises(StoreError, match="--out"):
         Journal(tmp_path, "run-0001")
+
+
+def test_a_journal_without_a_fact_leaves_no_file(tmp_path):
+    with Journal(tmp_path, "run-0001"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unusable_folder_is_refused_in_one_line(tmp_path):

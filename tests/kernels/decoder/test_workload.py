@@ -147,6 +147,23 @@ def test_cuda_without_a_device_is_said(tiny: dict[str, Any]) -> None:
         DecodeWorkload(device="cuda", model=tiny, steps=8).prepare()
 
 
+def test_cudnn_attention_which_plans_at_every_span_is_off_on_a_gpu(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError("far enough")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(capacity, "require", refuse)
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        with pytest.raises(MemoryError, match="far enough"):
+            DecodeWorkload(device="cuda", model=tiny, steps=8).prepare()
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+
+
 def test_what_cannot_fit_is_refused_before_it_is_allocated(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,51 @@
+"""``--dry-run``: the plan of a run, step by step, with its minutes and its most kWh."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from bench.cli.output import write_json
+from bench.cli.refusal import OK
+from bench.cli.request import Request
+from bench.plan import total_seconds
+from bench.records.record import Plan
+from bench.records.run import DeviceFacts, MeterFacts
+from bench.report.text import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FIRST_SETUP_S = {"sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0}
+"""What preparing takes where nothing is cached yet; later runs remember what theirs took."""
+WARM_SETUP_S = {"sha256d": 2.5, "sha256d.verify": 1.0, "decode": 5.0, "decode.verify": 2.0}
+"""What it takes once compiled code is cached; stands in until a second run has shown it."""
+AROUND_S = 2.0
+"""Starting Python and its imports, and writing the record."""
+
+
+def show_plan(
+    plan: Plan, meter: MeterFacts, device: DeviceFacts, request: Request, console: Console
+) -> int:
+    """--dry-run: every step with its seconds, the whole with its most kWh."""
+    seconds = AROUND_S + total_seconds(plan.steps)
+    watts = meter.constant_w or device.power_limit_w
+    kwh = None if watts is None else watts * seconds / 3.6e6
+    for step in plan.steps:
+        console.print(f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}", highlight=False)
+    most = (
+        "kWh unknown: nothing states this device's power"
+        if kwh is None
+        else f"at most {kwh:.4f} kWh"
+    )
+    console.print(f"{device.name}: {duration(seconds)} in all, {most}", highlight=False)
+    document = {
+        "seconds": round(seconds, 3),
+        "kwh": kwh,
+        "device": device.name,
+        "grade": plan.grade,
+        "steps": [asdict(step) for step in plan.steps],
+    }
+    write_json(request, json.dumps(document, indent=2) + "\n")
+    return OK
