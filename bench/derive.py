@@ -56,6 +56,7 @@ def derive(raw: Raw, facts: Sequence[Fact]) -> Derived:
         raw.meter,
         GRADES[raw.grade],
         book,
+        idle,
         workloads,
         raw.failures,
         raw.interrupted,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+MAX_HOLD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,16 @@ def counter_energy(ticks: Series, start_s: float, end_s: float) -> CounterEnergy
 def held_energy(power: Series, start_s: float, end_s: float, lag_s: float = 0.0) -> float | None:
     """∫P dt over the window in joules, zero-order hold, readings shifted earlier by ``lag_s``.
 
-    None when no reading stands at the window's start.
+    None when no reading stands at the window's start, or one would have to stand for longer than
+    ``MAX_HOLD_S``: a dead sensor's last word is no measurement.
     """
     times = power.t_s - lag_s
     first = int(np.searchsorted(times, start_s, "right")) - 1
     if first < 0 or end_s <= start_s:
         return None
     last = int(np.searchsorted(times, end_s, "left"))
+    if float(np.max(np.diff(np.append(times[first:last], end_s)))) > MAX_HOLD_S:
+        return None
     edges = np.concatenate(([start_s], times[first + 1 : last], [end_s]))
     return float(np.sum(power.value[first:last] * np.diff(edges)))
 

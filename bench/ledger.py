@@ -22,7 +22,7 @@ from bench.records.run import (
     Metrics,
     Window,
 )
-from bench.stats import mean_interval, widen
+from bench.stats import NORMAL_975, mean_interval, widen
 
 GAIN_U = 0.066
 """Relative standard uncertainty of a board sensor's gain: RMS of the nine Turing-or-newer cards
@@ -132,7 +132,7 @@ def metrics(
         joules_source="unavailable",
         reason=_missing(meter, blocks, complete),
     )
-    if not complete or any(w.units <= 0 for w in blocks):
+    if not complete or len(blocks) < 2 or any(w.units <= 0 for w in blocks):
         return base
     per_unit = mean_interval([j / w.units for j, w in zip(known, blocks, strict=True)])
     watts = mean_interval([j / (w.end_s - w.start_s) for j, w in zip(known, blocks, strict=True)])
@@ -191,9 +191,10 @@ def _integral_j(book: Book, start_s: float, end_s: float, meter: MeterFacts) -> 
 
 
 def _throttled_s(book: Book, start_s: float, end_s: float) -> float | None:
-    known = [book.series[name] for name in THROTTLES if name in book.series]
-    rises = [rise_between(series, start_s, end_s) for series in known]
-    return math.fsum(r for r in rises if r is not None) if rises else None
+    series = (book.series[name] for name in THROTTLES if name in book.series)
+    rises = [rise_between(each, start_s, end_s) for each in series]
+    known = [rise for rise in rises if rise is not None]
+    return math.fsum(known) if known else None
 
 
 def _mean_power(book: Book, start_s: float, end_s: float) -> float | None:
@@ -223,10 +224,18 @@ _PRIORS = dict.fromkeys(
 
 
 def _net(joules: list[float], blocks: tuple[Window, ...], idle: Idle) -> Estimate | None:
+    """Joules per unit above idle; how well idle itself is known widens the interval."""
     if idle.watts is None:
         return None
-    pairs = zip(joules, blocks, strict=True)
-    return mean_interval([(j - idle.watts.mid * (w.end_s - w.start_s)) / w.units for j, w in pairs])
+    seconds_per_unit = [(w.end_s - w.start_s) / w.units for w in blocks]
+    gross = [j / w.units for j, w in zip(joules, blocks, strict=True)]
+    idle_w = idle.watts
+    pairs = zip(gross, seconds_per_unit, strict=True)
+    net = mean_interval([each - idle_w.mid * seconds for each, seconds in pairs])
+    if net is None:
+        return None
+    mean_s = math.fsum(seconds_per_unit) / len(seconds_per_unit)
+    return widen(net, [(idle_w.hi - idle_w.lo) / 2 / NORMAL_975 * mean_s])
 
 
 def _source(meter: MeterFacts, blocks: tuple[Window, ...]) -> JoulesSource:
@@ -244,9 +253,11 @@ def _source(meter: MeterFacts, blocks: tuple[Window, ...]) -> JoulesSource:
 def _missing(meter: MeterFacts, blocks: tuple[Window, ...], complete: bool) -> str | None:
     if not blocks:
         return "no block was measured"
-    if complete:
-        return None
-    return meter.reason or "the meter gave no reading for at least one block"
+    if meter.source == "none":
+        return meter.reason
+    if not complete:
+        return "the meter gave no reading for at least one block"
+    return "one block has no spread, so no interval" if len(blocks) == 1 else None
 
 
 def _missing_absolute(meter: MeterFacts) -> str | None:

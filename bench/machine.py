@@ -51,9 +51,14 @@ class VirtualClock:
 
 
 def clock_pair() -> ClockPair:
-    """The three clocks of the machine, read together."""
-    boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return ClockPair(time.monotonic(), time.time(), boot)
+    """The machine's three clocks at one instant: the tightest of a few readings."""
+    readings = []
+    for _ in range(5):
+        before_s = time.monotonic()
+        wall_s, boot_s = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        after_s = time.monotonic()
+        readings.append((after_s - before_s, ClockPair((before_s + after_s) / 2, wall_s, boot_s)))
+    return min(readings, key=lambda reading: reading[0])[1]
 
 
 def cpu_device() -> DeviceFacts:
@@ -94,14 +99,6 @@ def software(kernel_sha256: dict[str, str]) -> Software:
         kernel_sha256=kernel_sha256,
         derived_by=bench.__version__,
     )
-
-
-def cache_dir() -> Path:
-    """The private (0700) folder for compiled kernels, locks and remembered set-up times."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = root / "joulemark"
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -71,20 +71,22 @@ def measure(bench: Bench, steps: Sequence[Step]) -> Outcome:
     """Walk the steps; whatever ends the walk early, close everything and keep what there is."""
     outcome = Outcome()
     try:
-        _listen(bench, outcome, bench.meter.start)
-        _walk(bench, steps, outcome)
-        _check_after(bench, outcome)
+        try:
+            _listen(bench, outcome, bench.meter.start)
+            _walk(bench, steps, outcome)
+            _check_after(bench, outcome)
+        finally:
+            _close(bench)
     except Interrupted as signal:
         outcome.interrupted = signal.number
-    finally:
-        for worker in bench.workers.values():
-            worker.close()
-        _stop_meter(bench)
+        _close(bench)  # again, should the signal have come while closing
     return outcome
 
 
-def _stop_meter(bench: Bench) -> None:
-    """Stop it and keep its last words: a sampler's tally, or that it hung."""
+def _close(bench: Bench) -> None:
+    """Close all of it; keep the meter's last words: a sampler's tally, or that it hung."""
+    for worker in bench.workers.values():
+        worker.close()
     bench.meter.stop()
     with contextlib.suppress(MeterError):
         for fact in bench.meter.poll():
@@ -111,7 +113,8 @@ def _possible(step: Step, bench: Bench, outcome: Outcome) -> bool:
 
 def _take(bench: Bench, step: Step, outcome: Outcome, left_s: float) -> None:
     if step.workload is None:
-        _span(bench, step, None, outcome, left_s)
+        _pass(bench, step.settle_s, None, outcome, left_s)
+        _span(bench, step, None, outcome, left_s - step.settle_s)
         return
     worker = bench.workers[step.workload]
     match step.name:
@@ -138,8 +141,8 @@ def _verify(bench: Bench, worker: Worker, outcome: Outcome) -> None:
     checks = list(worker.verify())
     outcome.checks[worker.name] = checks
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
-    if failed:
-        raise WorkerError("unverified", "; ".join(failed))
+    if failed or not checks:
+        raise WorkerError("unverified", "; ".join(failed) or "it checks nothing")
     bench.record(_event(bench, "verified", workload=worker.name, checks=len(checks)))
 
 

@@ -11,13 +11,17 @@ from bench.records.run import GradeName, SensorFacts
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """How much measuring a grade promises; ``ranked`` results may stand in tables."""
+    """How much measuring a grade promises; ``ranked`` results may stand in tables.
+
+    ``settle_s`` passes before a block counts, ``idle_settle_s`` before idle does.
+    """
 
     name: GradeName
     blocks: int
     block_s: float
     settle_s: float
     idle_s: float
+    idle_settle_s: float
     idle_after: bool
     warmup_s: float
     ranked: bool
@@ -26,9 +30,9 @@ class Grade:
 GRADES: dict[str, Grade] = {
     grade.name: grade
     for grade in (
-        Grade("quick", 4, 2.5, 0.5, 5.0, False, 5.0, False),
-        Grade("standard", 10, 6.0, 2.0, 20.0, True, 30.0, True),
-        Grade("publish", 10, 60.0, 2.0, 20.0, True, 30.0, True),
+        Grade("quick", 4, 2.5, 0.5, 5.0, 1.0, False, 5.0, False),
+        Grade("standard", 10, 6.0, 2.0, 20.0, 10.0, True, 30.0, True),
+        Grade("publish", 10, 60.0, 2.0, 20.0, 10.0, True, 30.0, True),
     )
 }
 
@@ -68,7 +72,7 @@ def steps(
 
     Without a meter of the device (``metered``) there is no idle power to take.
     """
-    idle = [Step("idle", None, grade.idle_s)] if metered else []
+    idle = [Step("idle", None, grade.idle_s, grade.idle_settle_s)] if metered else []
     order = block_order(workloads, grade.blocks)
     share_s = grade.warmup_s / max(len(workloads), 1)
     return (

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from bench.machine import cache_dir
 from bench.records.journal import Fact, to_line
 from bench.records.record import RunRecord
 
@@ -30,6 +29,18 @@ class StoreError(Exception):
 
 class Busy(Exception):  # noqa: N818 - a state of the device, not a fault
     """Another run holds the device."""
+
+
+def cache_dir() -> Path:
+    """The private (0700) folder for compiled kernels, locks and remembered set-up times."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = root / "joulemark"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = f"cannot make the cache folder {path}: {error.strerror}"
+        raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
+    return path
 
 
 def new_run_id(now: dt.datetime) -> str:
@@ -77,18 +88,25 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def compress(self) -> Path:
-        """Replace the journal by its .gz, atomically."""
+        """Replace the journal by its .gz, atomically; without room for both it stays as it is."""
         self._file.close()
         packed = self.path.with_name(self.path.name + ".gz")
         temporary = packed.with_name(f".{packed.name}.tmp")
+        try:
+            self._pack(temporary)
+            temporary.rename(packed)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            return self.path
+        self.path.unlink()
+        return packed
+
+    def _pack(self, temporary: Path) -> None:
         with self.path.open("rb") as plain, temporary.open("wb") as raw:
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
                 shutil.copyfileobj(plain, out)
             raw.flush()
             os.fsync(raw.fileno())
-        temporary.rename(packed)
-        self.path.unlink()
-        return packed
 
 
 def save(record: RunRecord, folder: Path) -> Path:

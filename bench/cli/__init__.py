@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ def root() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; every failure is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     command = typer.main.get_command(app)
     try:
         status = command.main(spread_sets(arguments), prog_name="bench", standalone_mode=False)

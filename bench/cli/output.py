@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bench.cli.request import Request
 from bench.store import StoreError
@@ -13,12 +14,57 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+class Steady:
+    """A stream that falls silent when nobody can hear it, so that a run outlives its reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:
+        """The stream's own."""
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The stream's own."""
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write, or fall silent."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or fall silent."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        """What is still to come, from the interpreter's own last flush too, goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
 def open_console(request: Request) -> Console:
     """The terminal or log that a person reads."""
     from rich.console import Console
 
+    stream = Steady(sys.stderr if request.to_stdout else sys.stdout)
     return Console(
-        stderr=request.to_stdout, no_color=request.no_color or None, soft_wrap=True, highlight=False
+        file=stream,  # type: ignore[arg-type]
+        no_color=request.no_color or None,
+        soft_wrap=True,
+        highlight=False,
     )
 
 
@@ -26,11 +72,13 @@ def write_json(request: Request, text: str) -> None:
     """Where --json wants it, if anywhere; StoreError when it cannot be written there."""
     if request.json_out is None:
         return
-    if request.to_stdout:
-        sys.stdout.write(text)
-        return
     try:
-        Path(request.json_out).write_text(text, encoding="utf-8")
+        if request.to_stdout:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            Path(request.json_out).write_text(text, encoding="utf-8")
     except OSError as error:
-        cure = f"cannot write {request.json_out}: {error.strerror}; name another file"
-        raise StoreError(cure) from error
+        place = "stdout" if request.to_stdout else request.json_out
+        why = f"cannot write {place}: {error.strerror}; name another file with --json"
+        raise StoreError(why) from error

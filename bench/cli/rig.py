@@ -124,7 +124,7 @@ def _open_meter(
 def _start_workers(
     target: Target, model: ModelConfig, window_s: float, seed: int
 ) -> dict[str, Worker]:
-    from bench.machine import cache_dir
+    from bench.store import cache_dir
     from bench.workers import ProcessWorker
 
     cache = cache_dir()

@@ -63,8 +63,11 @@ def run_all(request: Request) -> int:
     if target.note is not None:
         console.print(target.note, highlight=False)
     try:
+        session = Session(request, console, target, market, profiles)
+        if request.dry_run:
+            return session.show_plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            return Session(request, console, target, market, profiles).run()
+            return session.run()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
@@ -94,9 +97,6 @@ class Session:
         rig = open_rig(self.request, self.target, self.profiles.model)
         meter = rig.meter.facts()
         plan = self._plan(meter)
-        if self.request.dry_run:
-            rig.meter.stop()
-            return show_plan(plan, meter, self.target.facts, self.request, self.console)
         started = dt.datetime.now(dt.UTC)
         with Journal(self.request.out, new_run_id(started)) as journal:
             outcome = self._measure(rig, plan, journal)
@@ -105,6 +105,14 @@ class Session:
             journal.compress()
         self._show(record, saved)
         return exit_status(record, outcome, self.request)
+
+    def show_plan(self) -> int:
+        """--dry-run: open the meter, for the plan depends on it, and measure nothing."""
+        rig = open_rig(self.request, self.target, self.profiles.model)
+        meter = rig.meter.facts()
+        rig.meter.stop()
+        plan = self._plan(meter)
+        return show_plan(plan, meter, self.target.facts, self.request, self.console)
 
     def _plan(self, meter: MeterFacts) -> Plan:
         block_s = block_seconds(self.grade, self.request.window_s, meter.sensor)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run goes."""
+"""The signals that end a run early: what was measured is kept."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from types import FrameType
 
 from bench.measure import Interrupted
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, once; what follows is not disturbed again."""
+    """Each raises Interrupted, once; what follows is not disturbed again."""
 
     def raise_once(number: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in ENDING:
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in ENDING:
         signal.signal(each, raise_once)
     try:
         yield
     finally:
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in ENDING:
             signal.signal(each, signal.SIG_IGN)

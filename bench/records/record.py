@@ -42,7 +42,7 @@ StepName = Literal["prepare", "verify", "idle", "warmup", "block"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stretch of a run; a block runs ``settle_s`` before its ``seconds`` count."""
+    """One stretch of a run; ``settle_s`` pass before its ``seconds`` count."""
 
     name: StepName
     workload: str | None

@@ -48,6 +48,8 @@ WIN_MARGIN = 0.02  # without it two equal uses would be "leaning" 40 % of the ti
 ROBUST = 0.95
 LEANING = 0.80
 
+FOREIGN_JOULES = ("ASSUMED_WATTS", "METER_MISMATCH")
+
 PRICE_LIMIT_DAYS = 7
 RENT_LIMIT_DAYS = 30
 TOKEN_LIMIT_DAYS = 90
@@ -95,6 +97,7 @@ def judge(
     )
     if validity.status in ("invalid", "incomplete"):
         return blank
+    foreign = [code.name for code in validity.codes if code.name in FOREIGN_JOULES]
     uses = price_uses(world, market, workloads=workloads, idle=idle, model=model, gpu=gpu)
     standing = _standing(uses, world)
     power = market.power_usd_per_j.value
@@ -110,14 +113,20 @@ def judge(
     elif standing is None:
         decision = replace(priced, sentence=sentence.incomparable(priced.options))
     else:
-        decision = _decide(priced, standing, best, power * J_PER_KWH)
-    return replace(decision, sentence=decision.sentence + sentence.aged(oldest, ages))
+        decision = _decide(priced, standing, best, power * J_PER_KWH, measured=not foreign)
+    said = decision.sentence + sentence.foreign(foreign) + sentence.aged(oldest, ages)
+    return replace(decision, sentence=said)
 
 
 def _decide(
-    priced: Decision, standing: Standing, best_asic: Reference | None, power_usd_per_kwh: float
+    priced: Decision,
+    standing: Standing,
+    best_asic: Reference | None,
+    power_usd_per_kwh: float,
+    *,
+    measured: bool,
 ) -> Decision:
-    label = _label(standing)
+    label = _label(standing, measured)
     code: VerdictCode = "TOO CLOSE" if label is None else standing.order[0]
     said = sentence.decided(
         code,
@@ -157,9 +166,9 @@ def _standing(uses: Mapping[UseCode, Use], world: World) -> Standing | None:
     return Standing(basis, order, worth, float(np.mean(best > (1 + WIN_MARGIN) * runner)))
 
 
-def _label(standing: Standing) -> Label | None:
-    """How surely the best beats the runner-up; without joules OFF is open, so never robust."""
-    if standing.probability >= ROBUST and standing.basis == "kwh":
+def _label(standing: Standing, measured: bool) -> Label | None:
+    """How surely the best beats the runner-up; never robust without joules of this device."""
+    if standing.probability >= ROBUST and standing.basis == "kwh" and measured:
         return "robust"
     return "leaning" if standing.probability >= LEANING else None
 

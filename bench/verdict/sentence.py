@@ -78,6 +78,11 @@ def incomparable(options: Sequence[Option]) -> str:
     return f"UNDECIDED: there is nothing to compare: {reasons}."
 
 
+def foreign(codes: Sequence[str]) -> str:
+    """That the joules were not measured on this device, and by which code."""
+    return f" The joules are not this device's own ({', '.join(codes)})." if codes else ""
+
+
 def aged(oldest: Aged | None, ages: Sequence[Aged]) -> str:
     """The oldest price, and the most overdue one if that is another."""
     if oldest is None:

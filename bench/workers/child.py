@@ -32,19 +32,19 @@ def open_workload(name: str, arguments: dict[str, Any]) -> Workload:
     return workload
 
 
-def failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException, doing: str) -> dict[str, Any]:
     """An exception as the parent should hear it: its kind, one line, and the trace for the log."""
     traceback.print_exception(error)
     text = " ".join(str(error).split()) or type(error).__name__
-    return {"event": "failed", "failure": _kind(error), "text": text}
+    return {"event": "failed", "failure": _kind(error, doing), "text": text}
 
 
-def _kind(error: BaseException) -> str:
+def _kind(error: BaseException, doing: str) -> str:
     if isinstance(error, ImportError):
         return "missing"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "memory"
-    if isinstance(error, ValueError | LookupError):
+    if isinstance(error, ValueError | LookupError) and doing in {"open", "prepare"}:
         return "usage"
     if type(error).__module__.split(".")[0] in {"cupy", "cupy_backends", "cuda"}:
         return "device"
@@ -67,10 +67,9 @@ class Child:
         while True:
             command = self._queue.get()
             try:
-                answer = self._obey(command)
+                self._say({"event": "done", **self._obey(command)})
             except Exception as error:
-                answer = failure(error)
-            self._say({"event": "done", **answer} if "event" not in answer else answer)
+                self._say(failure(error, command["do"]))
             if command["do"] == "close":
                 return
 
@@ -79,8 +78,10 @@ class Child:
             command = json.loads(line)
             if command["do"] == "stop":
                 self._stopped.set()
-            else:
-                self._queue.put(command)
+                continue
+            if command["do"] == "run":
+                self._stopped.clear()
+            self._queue.put(command)
         os._exit(0)
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +105,6 @@ class Child:
         raise ValueError(f"unknown command {command['do']!r}")
 
     def _run(self, workload: Workload) -> dict[str, Any]:
-        self._stopped.clear()
         workload.run(self._mark, self._stopped.is_set)
         return {"facts": [dict(fact) for fact in workload.facts()]}
 

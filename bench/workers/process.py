@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.ports import WorkerError
-from bench.records.journal import Event, Fact, Progress, from_line
+from bench.records.journal import Event, Fact, Progress, Share, from_line
 from bench.records.run import Check, WorkloadFacts
 
 STOP_PATIENCE_S = 20.0
@@ -38,7 +38,7 @@ class ProcessWorker:
         self._base_units = 0
         self._run_units = 0
         self._events: list[dict[str, Any]] = []
-        self._buffer = b""
+        self._partial: list[bytes] = []
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         command_read, self._command_fd = os.pipe()
         self._event_fd, event_write = os.pipe()
@@ -89,7 +89,7 @@ class ProcessWorker:
                 case "failed":
                     raise WorkerError(event["failure"], event["text"])
                 case _:
-                    self._events.append(event)
+                    raise WorkerError("bug", f"{self.name} ended by itself")
         return marks
 
     def stop(self) -> Sequence[Fact]:
@@ -107,14 +107,14 @@ class ProcessWorker:
             return
         with contextlib.suppress(OSError, WorkerError):
             self._send({"do": "close"})
-        os.close(self._command_fd)
-        self._command_fd = -1
+        command_fd, self._command_fd = self._command_fd, -1
         try:
             self._process.wait(CLOSE_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
+        os.close(command_fd)
         os.close(self._event_fd)
         self._log.close()
 
@@ -130,15 +130,22 @@ class ProcessWorker:
         ]
 
     def _fact(self, line: dict[str, Any]) -> Fact:
-        fact = from_line(line)
-        return (
-            replace(fact, data={**fact.data, "workload": self.name})
-            if isinstance(fact, Event)
-            else fact
-        )
+        """A fact that the workload reports of itself, stamped with its name."""
+        try:
+            fact = from_line(line)
+        except ValueError as error:
+            text = f"{self.name} reports what no journal keeps: {error}"
+            raise WorkerError("bug", text) from error
+        if isinstance(fact, Event):
+            return replace(fact, data={**fact.data, "workload": self.name})
+        return replace(fact, workload=self.name) if isinstance(fact, Share) else fact
 
     def _progress(self, event: dict[str, Any]) -> Progress:
-        self._run_units = int(event["units"])
+        units = int(event["units"])
+        if units < self._run_units:
+            text = f"{self.name} counts backwards: {units} units after {self._run_units}"
+            raise WorkerError("bug", text)
+        self._run_units = units
         return Progress(float(event["t_s"]), self._base_units + self._run_units, self.name)
 
     def _send(self, command: dict[str, Any]) -> None:
@@ -171,8 +178,11 @@ class ProcessWorker:
             data = os.read(self._event_fd, 1 << 16)
             if not data:
                 raise self._died()
-            *lines, self._buffer = (self._buffer + data).split(b"\n")
-            self._events += [json.loads(line) for line in lines]
+            self._partial.append(data)
+            if b"\n" in data:
+                *lines, rest = b"".join(self._partial).split(b"\n")
+                self._partial = [rest]
+                self._events += [json.loads(line, parse_constant=_no_number) for line in lines]
             timeout_s = 0.0
 
     def _died(self) -> WorkerError:
@@ -184,3 +194,7 @@ class ProcessWorker:
         return WorkerError(
             "device", f"{self.name} worker died (status {self._process.returncode}){last}"
         )
+
+
+def _no_number(name: str) -> float:
+    raise WorkerError("bug", f"a worker reports {name}, which is no number")

@@ -25,6 +25,12 @@ def test_no_reading_is_no_energy():
     assert held_energy(Series.of([]), 0.0, 1.0) is None
 
 
+def test_a_dead_sensors_last_word_is_not_held_for_ever():
+    assert held_energy(STEPS, 2.0, 4.9) is not None
+    assert held_energy(STEPS, 2.0, 5.1) is None
+    assert held_energy(STEPS, 9.0, 9.5) is None
+
+
 @given(st.floats(0.01, 4.9), st.floats(0.01, 4.9))
 def test_parts_sum_to_the_whole(cut, end):
     start, cut, end = 0.0, *sorted((cut, end))

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.ledger import boundary, idle_power, joules_of, metrics, open_book, window, windows
 from bench.records.journal import Progress, Sample, Span
-from bench.records.run import DeviceFacts, Estimate, Idle, MeterFacts
+from bench.records.run import DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
 
 CPU = DeviceFacts(kind="cpu", name="a processor")
 GPU = DeviceFacts(kind="gpu", name="a card", power_limit_w=700.0)
@@ -112,6 +114,37 @@ def test_idle_is_the_mean_of_the_idle_spans_or_null_with_a_reason():
     assert idle_power(book, COUNTER).watts.mid == pytest.approx(60.0)
     assert idle_power(book, NONE) == Idle(None, "no sensor here")
     assert idle_power(open_book([]), COUNTER).reason
+
+
+def test_polled_power_is_shifted_by_the_sensors_lag():
+    lagging = replace(COUNTER, sensor=SensorFacts(lag_s=1.0))
+    polled = [Sample(k * 0.1, "power_instant_w", 100.0 if k < 30 else 300.0) for k in range(100)]
+    facts = [*marks(1000, 9), *polled, Span("block", "sha256d", 1.0, 3.0)]
+    booked = window(open_book(facts), facts[-1], lagging)
+    assert booked.integral_j == pytest.approx(100 * 1.0 + 300 * 1.0, rel=0.06)
+
+
+def test_the_counter_is_the_source_only_if_every_block_has_it():
+    polled = [Sample(k * 0.02, "power_instant_w", 300.0) for k in range(600)]
+    facts = [*marks(1000, 11), *ticks(300, 5), *polled, *blocks(4, 2.5)]
+    figures = metrics(windows(open_book(facts), "sha256d", COUNTER), COUNTER, GPU, NO_IDLE)
+    assert figures.joules_source == "measured-polled"
+    assert figures.joules_per_unit.mid == pytest.approx(0.3, rel=1e-2)
+
+
+def test_how_well_idle_is_known_widens_the_net_joules():
+    facts = [*marks(1000, 41), *ticks(300, 41), *blocks(10, 4.0)]
+    booked = windows(open_book(facts), "sha256d", COUNTER)
+    idle = Idle(Estimate(100.0, 80.0, 120.0, 8))
+    net = metrics(booked, COUNTER, GPU, idle).joules_per_unit_net
+    assert (net.lo, net.hi) == (pytest.approx(0.18, abs=2e-3), pytest.approx(0.22, abs=2e-3))
+
+
+def test_one_block_has_a_reason_and_no_interval():
+    facts = [*marks(1000, 10), *ticks(300, 10), *blocks(1, 2.5)]
+    figures = metrics(windows(open_book(facts), "sha256d", COUNTER), COUNTER, GPU, NO_IDLE)
+    assert figures.joules_per_unit is None
+    assert "one block" in figures.reason
 
 
 def test_boundary_is_where_the_sensor_sits():

@@ -38,7 +38,7 @@ class FakeWorker:
 
     def verify(self):
         self._note("verify")
-        return [Check("known answer", self.passes, "detail")]
+        return [] if self.passes is None else [Check("known answer", self.passes, "detail")]
 
     def start(self):
         self._note("start")
@@ -167,13 +167,13 @@ def test_work_on_another_card_than_the_meters_is_refused():
     assert "GPU-2" in outcome.failures["a"].text
 
 
-@pytest.mark.parametrize("at", [1, 5, 60, 300])
+@pytest.mark.parametrize("at", [1, 5, 100, 300])
 def test_an_interrupt_keeps_what_there_is_and_closes_everything(at):
     outcome, workers, meter, facts, _ = go(interrupt_at=at)
     assert outcome.interrupted == signal.SIGINT
     assert all(worker.log[-1] == "close" for worker in workers.values())
     assert meter.stopped
-    assert at < 60 or any(isinstance(f, Span) for f in facts)
+    assert at < 100 or any(isinstance(f, Span) for f in facts)
 
 
 def test_a_lost_meter_ends_the_sampling_not_the_run():
@@ -182,6 +182,28 @@ def test_a_lost_meter_ends_the_sampling_not_the_run():
     assert len(watch.blocks) == 8
     assert meter.polls == 42, "once more after it was stopped, for its last words"
     assert sum(isinstance(f, Event) and f.name == "meter_lost" for f in facts) == 1
+
+
+def test_a_workload_that_checks_nothing_is_not_timed():
+    outcome, *_ = go({"a": {"passes": None}}.items())
+    assert outcome.failures["a"].kind == "unverified"
+
+
+def test_an_interrupt_while_closing_keeps_the_run(monkeypatch):
+    closed = []
+
+    def close(worker):
+        closed.append(worker.name)
+        worker.log.append("close")
+        if len(closed) == 1:
+            raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(FakeWorker, "close", close)
+    outcome, workers, meter, _, watch = go()
+    assert outcome.interrupted == signal.SIGINT
+    assert len(watch.blocks) == 8
+    assert all("close" in worker.log for worker in workers.values())
+    assert meter.stopped
 
 
 def test_with_all_workloads_gone_no_time_is_wasted():

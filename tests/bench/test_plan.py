@@ -34,6 +34,6 @@ def test_steps_add_up_and_idle_needs_a_meter(metered):
         setup_s={"a": 3.0, "b.verify": 1.0},
     )
     assert sum(step.name == "idle" for step in walk) == (2 if metered else 0)
-    assert total_seconds(walk) == pytest.approx(3 + 1 + 30 + 20 * 8 + (40 if metered else 0))
+    assert total_seconds(walk) == pytest.approx(3 + 1 + 30 + 20 * 8 + (60 if metered else 0))
     names = [step.name for step in walk]
     assert names.index("verify") < names.index("warmup") < names.index("block")

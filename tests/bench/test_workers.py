@@ -30,9 +30,13 @@ class Fake:
         if self.fault == "crash": sys.stderr.write("last words\\n"); os._exit(3)
         if self.fault == "bug": raise RuntimeError("boom")
         units = 0
+        if self.fault == "ends": return
+        if self.fault == "backwards": mark(1.0, 5); mark(1.1, 4)
         while not stop():
             time.sleep(0.01); units += 1; mark(time.monotonic(), units)
     def facts(self):
+        if self.fault == "strange": return [{"kind": "gossip"}]
+        if self.fault == "nan": return [{"kind": "clocks", "monotonic_s": float("nan")}]
         return [{"kind": "share", "header_hex": "00" * 80, "nonce": 0, "mask": 1},
                 {"kind": "event", "t_s": 1.0, "name": "step_latency", "data": {"n": 1}}]
     def check(self): return [("after", True, "fine")]
@@ -118,6 +122,37 @@ def test_a_bug_is_reported_and_the_worker_lives_on(start):
         poll_forever(worker)
     assert caught.value.kind == "bug"
     assert worker.verify()[0].passed
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("ends", "ended by itself"), ("backwards", "counts backwards")]
+)
+def test_a_run_that_misbehaves_is_a_bug_of_the_workload(start, fault, words):
+    worker = start(fault)
+    worker.prepare(None)
+    worker.start()
+    with pytest.raises(WorkerError, match=words) as caught:
+        poll_forever(worker)
+    assert caught.value.kind == "bug"
+
+
+@pytest.mark.parametrize(("fault", "words"), [("strange", "gossip"), ("nan", "NaN")])
+def test_facts_that_no_journal_keeps_are_refused(start, fault, words):
+    worker = start(fault)
+    worker.prepare(None)
+    with pytest.raises(WorkerError, match=words) as caught:
+        run_for(worker, 1)
+    assert caught.value.kind == "bug"
+
+
+def test_a_stop_right_after_the_start_is_not_lost(start):
+    worker = start()
+    worker.prepare(None)
+    begun = time.monotonic()
+    for _ in range(20):
+        worker.start()
+        worker.stop()
+    assert time.monotonic() - begun < 10
 
 
 def test_a_crash_is_told_with_its_last_words(start):
