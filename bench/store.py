@@ -17,7 +17,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from bench.records.journal import Fact, to_line
 from bench.records.record import RunRecord
@@ -83,7 +83,8 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         """Close the file; one that nothing was written to is not left behind."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # told by the append or sync that met it first
+            self._file.close()
         if not self.facts:
             self.path.unlink(missing_ok=True)
 
@@ -122,6 +123,7 @@ def save(record: RunRecord, folder: Path) -> Path:
         temporary.unlink()
         _sync_folder(folder)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise StoreError(_cannot_write(path, error)) from error
     return path
 
@@ -147,14 +149,22 @@ def json_schema() -> dict[str, Any]:
 @contextlib.contextmanager
 def device_lock(device: str, *, wait: bool) -> Iterator[None]:
     """Hold the device for this run; Busy when another run has it and ``wait`` is false."""
-    name = hashlib.sha256(device.encode()).hexdigest()[:16]
-    with (cache_dir() / f"{name}.lock").open("w", encoding="utf-8") as handle:
+    path = cache_dir() / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.lock"
+    with _open_lock(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             text = f"{device} is in use by another run; wait for it, or add --wait"
             raise Busy(text) from None
         yield
+
+
+def _open_lock(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        why = f"cannot write {path}: {error.strerror}"
+        raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
 
 
 def remembered_setup() -> dict[str, float]:

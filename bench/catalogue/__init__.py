@@ -6,7 +6,7 @@ Everything that cannot be used raises ``ProfileError``.
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -48,30 +48,32 @@ HASHPRICE_TOLERANCE = 0.03
 REWARD_TOLERANCE = 0.03
 HEIGHT_TOLERANCE = 0.05
 
-_COUNT = Unit("1", "1")
-_GAIN = Unit("1", "1")
+# Bounds are far outside any market or machine, and well inside what arithmetic survives.
+_COUNT = Unit("1", "1", most=1e24)
+_GAIN = Unit("1", "1", above=0.1, most=10.0)
 _SHARE = Unit("1", "1", closed=True, most=0.99)
 _UTILISATION = Unit("1", "1", most=1.0)
 _EFFICIENCY = Unit("1", "1", most=1.0)
 _FACTOR = Unit("1", "1", above=1.0, closed=True, most=10.0)
 _HEIGHT = Unit("1", "1", most=1e8)
-_BTC = Unit("BTC", "BTC")
-_USD = Unit("USD", "USD")
-_HASHPRICE = Unit("USD/PH/day", "USD/hash", 1 / HASHES_PER_PHS_DAY)
-_POWER_PRICE = Unit("USD/kWh", "USD/J", 1 / J_PER_KWH)
-_TOKEN_PRICE = Unit("USD/Mtok", "USD/token", 1e-6)
-_RENT = Unit("USD/h", "USD/s", 1 / S_PER_HOUR)
-_HASHRATE = Unit("TH/s", "H/s", 1e12)
-_WATTS = Unit("W", "W")
-_OFFSET = Unit("W", "W", above=-math.inf)
-_SECONDS = Unit("s", "s")
-_LAG = Unit("s", "s", closed=True)
-_RATE = Unit("1/s", "1/s")
+_BTC = Unit("BTC", "BTC", above=1e-8, most=1e3)
+_USD = Unit("USD", "USD", above=1e-3, most=1e12)
+_HASHPRICE = Unit("USD/PH/day", "USD/hash", 1 / HASHES_PER_PHS_DAY, above=1e-9, most=1e9)
+_POWER_PRICE = Unit("USD/kWh", "USD/J", 1 / J_PER_KWH, above=1e-6, most=1e3)
+_TOKEN_PRICE = Unit("USD/Mtok", "USD/token", 1e-6, above=1e-9, most=1e9)
+_RENT = Unit("USD/h", "USD/s", 1 / S_PER_HOUR, above=1e-6, most=1e6)
+_HASHRATE = Unit("TH/s", "H/s", 1e12, above=1e-9, most=1e9)
+_WATTS = Unit("W", "W", above=1e-3, most=1e6)
+_OFFSET = Unit("W", "W", above=-1e4, most=1e4)
+_SECONDS = Unit("s", "s", above=1e-3, closed=True, most=60.0)
+_LAG = Unit("s", "s", closed=True, most=60.0)
+_RATE = Unit("1/s", "1/s", above=1e-3, most=1e18)
 _MHZ = Unit("MHz", "Hz", 1e6)
 _GB = Unit("GB", "B", 1e9)
 _GB_PER_S = Unit("GB/s", "B/s", 1e9)
 _TFLOPS = Unit("TFLOP/s", "FLOP/s", 1e12)
 
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _SETS = {"btc": _USD, "power": _POWER_PRICE, "token": _TOKEN_PRICE, "rent": _RENT}
 _ASIC_SETS = {"ths": _HASHRATE, "watts": _WATTS}
 
@@ -266,11 +268,10 @@ def _pairs(option: str, words: Sequence[str], units: dict[str, Unit]) -> dict[st
         if key not in units:
             raise ProfileError(option, key, "is not a known key", nearest(key, units))
         unit = units[key]
-        try:
-            number = float(text)
-        except ValueError:
+        if not _NUMBER.fullmatch(text):
             cure = f"give the number in {unit.written}"
-            raise ProfileError(option, key, f"{text} is not a number", cure) from None
+            raise ProfileError(option, key, f"{text} is not a number", cure)
+        number = float(text)
         if complaint := unit.complaint(number):
             raise ProfileError(option, key, complaint, f"give the number in {unit.written}")
         found[key] = number * unit.factor
@@ -322,6 +323,11 @@ def _simulation(table: Table | None) -> SimulationProfile | None:
             load.value("units_per_s", _RATE), load.value("watts", _WATTS), load.plain("config")
         )
         load.end()
+    for name in ("sha256d", "decode"):
+        if name not in loads:
+            raise table.error(name, "is missing", "a simulated card needs sha256d and decode")
+    if not isinstance(loads["decode"].config.get("model"), str):
+        raise table.error("decode.config.model", "is missing", "name the model it stands for")
     return SimulationProfile(idle, loads)
 
 

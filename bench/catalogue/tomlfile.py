@@ -26,7 +26,7 @@ MAX_TEXT = 500
 MAX_DOTS_PER_LINE = 40  # dotted keys nest as well, and cost the parser their square
 
 EXAMPLE = '{ value = 1.0, unit = "…", as_of = "2026-11-22", flag = "G", source = "…" }'
-_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 
 
 class ProfileError(Exception):

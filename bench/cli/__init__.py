@@ -19,7 +19,6 @@ app = typer.Typer(
     name="bench",
     help="Does a joule earn more as a hash or as a token? SHA-256d and LLM inference on one device"
     " under one power meter, with a verdict.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,9 +38,11 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")
     command = typer.main.get_command(app)
     try:
-        status = command.main(spread_sets(arguments), prog_name="bench", standalone_mode=False)
+        status = command.main(
+            spread_sets(arguments) or ["--help"], prog_name="bench", standalone_mode=False
+        )
     except Refusal as refusal:
-        print(f"bench: {refusal}", file=sys.stderr)
+        _complain(str(refusal))
         return refusal.status
     except typer.Abort:
         raise KeyboardInterrupt from None
@@ -69,13 +70,21 @@ def _usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "bench"
     text = " ".join(str(getattr(error, "format_message")()).split())  # noqa: B009 - typer's own type
-    print(f"bench: {text} (see {command} --help)", file=sys.stderr)
+    _complain(f"{text} (see {command} --help)")
     return USAGE
+
+
+def _complain(text: str) -> None:
+    """One line on stderr, whatever the text holds."""
+    from bench.report.text import clean
+
+    if sys.stderr is not None:
+        print(f"bench: {clean(text)}", file=sys.stderr)
 
 
 def _bug() -> int:
     import traceback
 
     traceback.print_exc()
-    print("bench: this is a bug in bench; please report the lines above", file=sys.stderr)
+    _complain("this is a bug in bench; please report the lines above")
     return BUG

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from bench.cli import options
+from bench.cli.refusal import Refusal
 
 
 def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
@@ -31,7 +33,6 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
     import secrets
 
     from bench.cli.request import Request
-    from bench.cli.session import run_all
 
     request = Request(
         gpu=gpu,
@@ -53,4 +54,10 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
         json_out=json_out,
         no_color=no_color,
     )
-    return run_all(request)
+    try:
+        from bench.cli.session import run_all
+
+        return run_all(request)
+    except KeyboardInterrupt as interrupt:
+        number = int(getattr(interrupt, "number", signal.SIGINT))
+        raise Refusal(128 + number, "interrupted before anything was measured") from None

@@ -12,6 +12,7 @@ from bench.cli.request import Request
 from bench.plan import total_seconds
 from bench.records.record import Plan
 from bench.records.run import DeviceFacts, MeterFacts
+from bench.report.screen import say
 from bench.report.text import duration
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ def show_plan(
     watts = meter.constant_w or device.power_limit_w
     kwh = None if watts is None else watts * seconds / 3.6e6
     for step in plan.steps:
-        console.print(f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}", highlight=False)
+        say(console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
     most = (
         "kWh unknown: nothing states this device's power"
         if kwh is None
         else f"at most {kwh:.4f} kWh"
     )
-    console.print(f"{device.name}: {duration(seconds)} in all, {most}", highlight=False)
+    say(console, f"{device.name}: {duration(seconds)} in all, {most}")
     document = {
         "seconds": round(seconds, 3),
         "kwh": kwh,

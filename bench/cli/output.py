@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from bench.store import StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+NARROWEST = 20
 
 
 class Steady:
@@ -59,23 +62,27 @@ def open_console(request: Request) -> Console:
     """The terminal or log that a person reads."""
     from rich.console import Console
 
-    stream = Steady(sys.stderr if request.to_stdout else sys.stdout)
-    return Console(
-        file=stream,  # type: ignore[arg-type]
+    stream = sys.stderr if request.to_stdout else sys.stdout
+    console = Console(
+        file=Steady(stream or io.StringIO()),  # type: ignore[arg-type]
         no_color=request.no_color or None,
         soft_wrap=True,
         highlight=False,
     )
+    console.width = max(console.width, NARROWEST)
+    return console
 
 
 def write_json(request: Request, text: str) -> None:
     """Where --json wants it, if anywhere; StoreError when it cannot be written there."""
     if request.json_out is None:
         return
+    if request.to_stdout and sys.stdout is None:
+        raise StoreError("cannot write stdout: it is closed; name a file with --json")
     try:
         if request.to_stdout:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
         else:
             Path(request.json_out).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -11,6 +11,7 @@ from bench.cli.refusal import STORAGE, USAGE, Refusal
 from bench.records.run import GradeName
 
 MAX_WINDOW_S = 24 * 3600.0
+MAX_SIMULATED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ def check(request: Request) -> None:
         raise Refusal(USAGE, f"--gpu {request.gpu}: an NVML index is 0 or more")
     if request.device is not None and request.device != "cpu" and not _is_sim(request.device):
         raise Refusal(USAGE, f"--device {request.device}: use cpu or sim:NAME, such as sim:h100")
-    _positive("--window", request.window_s, MAX_WINDOW_S, "seconds")
+    simulated = request.device is not None and request.device != "cpu"
+    longest_s = MAX_SIMULATED_S if simulated else MAX_WINDOW_S
+    _positive("--window", request.window_s, longest_s, "seconds")
     _positive("--assume-watts", request.assume_watts, 1e6, "watts")
     if request.assume_watts is not None and request.meter != "auto":
         raise Refusal(USAGE, "--assume-watts and --meter exclude each other: give one of them")
@@ -67,8 +70,13 @@ def check(request: Request) -> None:
 
 def _writable(path: Path) -> None:
     """Refuse before the run what could not be written after it."""
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+    try:
+        place = path if path.exists() else path.parent
+        plain = path.is_file() or path.is_char_device() or not os.path.lexists(path)
+        usable = plain and place.exists() and os.access(place, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
         raise Refusal(STORAGE, f"--json {path}: cannot be written; name another file")
 
 

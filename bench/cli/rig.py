@@ -137,7 +137,11 @@ def _start_workers(
         "sha256d": _hash_arguments(target.facts, window_s, seed),
         "decode": _decode_arguments(target.facts, model, seed),
     }
-    return {name: ProcessWorker(name, given, environment) for name, given in arguments.items()}
+    try:
+        return {name: ProcessWorker(name, given, environment) for name, given in arguments.items()}
+    except OSError as error:
+        text = f"cannot start the worker processes: {error.strerror}; raise the limits (ulimit -a)"
+        raise Refusal(ENVIRONMENT, text) from error
 
 
 def _hash_arguments(device: DeviceFacts, window_s: float, seed: int) -> dict[str, Any]:

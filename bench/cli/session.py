@@ -31,7 +31,7 @@ from bench.plan import GRADES, block_seconds, steps
 from bench.records.market import Decision, MarketProfile
 from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
 from bench.records.run import MeterFacts
-from bench.report.screen import open_screen
+from bench.report.screen import open_screen, say
 from bench.store import (
     Busy,
     Journal,
@@ -61,7 +61,7 @@ def run_all(request: Request) -> int:
     console = open_console(request)
     market, target, profiles = _open_world(request)
     if target.note is not None:
-        console.print(target.note, highlight=False)
+        say(console, target.note)
     try:
         session = Session(request, console, target, market, profiles)
         if request.dry_run:

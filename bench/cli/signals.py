@@ -18,7 +18,7 @@ def interruptible() -> Iterator[None]:
 
     def raise_once(number: int, _frame: FrameType | None) -> None:
         for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, _deaf)
         raise Interrupted(number)
 
     for each in ENDING:
@@ -27,4 +27,8 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, _deaf)
+
+
+def _deaf(_number: int, _frame: FrameType | None) -> None:
+    """Instead of SIG_IGN, which lets a signal already under way raise."""

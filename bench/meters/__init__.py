@@ -69,7 +69,9 @@ def _assumed(watts: str) -> Meter:
     try:
         return AssumedMeter(float(watts))
     except ValueError as error:
-        raise ValueError(f"--meter assumed:{watts}: W must be a number, finite, above 0") from error
+        raise ValueError(
+            f"--meter assumed:{watts}: W must be a number above 0, at most 1e6"
+        ) from error
 
 
 def _none(reason: str) -> Meter:

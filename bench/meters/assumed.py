@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from bench.records.journal import Fact
 from bench.records.run import MeterFacts
+
+MOST_W = 1e6
 
 
 class AssumedMeter:
     """Says ``constant_w`` in its facts and reads nothing."""
 
     def __init__(self, watts: float) -> None:
-        """Watts, finite and above 0; ValueError otherwise."""
-        if not (math.isfinite(watts) and watts > 0):
-            raise ValueError(f"assumed watts must be finite and above 0, not {watts:g}")
+        """Watts above 0, at most a megawatt; ValueError otherwise."""
+        if not 0 < watts <= MOST_W:
+            raise ValueError(f"assumed watts must be above 0 and at most {MOST_W:g}, not {watts:g}")
         self._facts = MeterFacts(
             source="assumed",
             name=f"{watts:g} W assumed",

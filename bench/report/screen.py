@@ -46,6 +46,12 @@ class Screen(Protocol):
         """Leave the terminal as it was."""
 
 
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Foreign text as text: wrapped at words on a terminal, one line for one thing elsewhere."""
+    wrap = not console.is_terminal
+    console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=wrap)
+
+
 def open_screen(console: Console) -> Screen:
     """Live on a terminal, plain lines elsewhere."""
     return LiveScreen(console) if console.is_terminal else PlainScreen(console)
@@ -60,7 +66,7 @@ class PlainScreen:
 
     def say(self, text: str) -> None:
         """Print it."""
-        self._console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def doing(self, what: str, left_s: float) -> None:
         """Print it when it changes; blocks speak for themselves when they end."""
@@ -88,7 +94,7 @@ class LiveScreen:
 
     def say(self, text: str) -> None:
         """Print above the live line."""
-        self._console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def doing(self, what: str, left_s: float) -> None:
         """Rewrite the live line."""

@@ -9,6 +9,7 @@ from bench.plan import GRADES
 from bench.records.market import Money, Option
 from bench.records.record import RunRecord
 from bench.records.run import Metrics, WorkloadRecord
+from bench.report.screen import say
 from bench.report.text import clean, half_width, per_unit, rate
 from bench.verdict.sentence import dollars
 
@@ -26,12 +27,12 @@ def show(record: RunRecord, saved: Path, console: Console) -> None:
     console.print(table(record, console.width))
     for code in record.validity.codes:
         mark = "FATAL " if code.fatal else ""
-        _line(console, f"{mark}{code.name}: {code.text}")
-    _line(console, "")
-    _line(console, record.verdict.sentence, style="bold")
-    _line(console, "")
-    _line(console, f"Saved {saved}")
-    _line(console, f"Next: {next_step(record)}")
+        say(console, f"{mark}{code.name}: {code.text}")
+    say(console, "")
+    say(console, record.verdict.sentence, style="bold")
+    say(console, "")
+    say(console, f"Saved {saved}")
+    say(console, f"Next: {next_step(record)}")
 
 
 def table(record: RunRecord, width: int) -> Table:
@@ -118,9 +119,3 @@ def _energy(figures: Metrics, unit: str) -> str:
 def _option(record: RunRecord, unit: str) -> Option | None:
     wanted = USE_OF_UNIT.get(unit)
     return next((o for o in record.verdict.options if o.code == wanted), None)
-
-
-def _line(console: Console, text: str, style: str | None = None) -> None:
-    """Wrapped at words on a terminal, one line for one thing elsewhere."""
-    wrap = not console.is_terminal
-    console.print(clean(text), style=style, markup=False, highlight=False, soft_wrap=wrap)

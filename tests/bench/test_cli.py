@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from importlib.resources import files
 
 import jsonschema
@@ -138,6 +141,18 @@ BAD_MARKET = 'name = "x"\n[power]\nvalue = -1\n'
         (["--device", "cpu", "--out", "bad.toml/out"], 7, "--out"),
         (["--device", "sim:h100", "--out", "bad.toml"], 7, "--out"),
         (["--device", "sim:h100", "--json", "nowhere/run.json"], 7, "nowhere"),
+        (["--device", "sim:h100", "--json", "pipe"], 7, "pipe"),
+        (["--device", "sim:h100", "--json", "x" * 5000], 7, "cannot be written"),
+        (["--device", "sim:h100", "--window", "86400"], 2, "--window"),
+        (["--device", "sim:./[/x].toml"], 2, "x].toml"),
+        (["--device", "foo\x1b[31m"], 2, "foo"),
+        (["--device", "cpu", "--meter", "x\ny"], 2, "--meter"),
+        (["--device", "cpu", "--meter", "assumed:1e308"], 2, "1e308"),
+        (["--device", "cpu", "--set", "btc=1e-320"], 2, "btc"),
+        (["--device", "cpu", "--set", "power=1e300"], 2, "power"),
+        (["--device", "cpu", "--set", "token=1e308"], 2, "token"),
+        (["--device", "cpu", "--set", "rent=١٢"], 2, "rent"),
+        (["--device", "cpu", "--asic", "ths=1e290,watts=1e-300"], 2, "ths"),
         (["--frobnicate"], 2, "--frobnicate"),
         (["extra"], 2, "extra"),
     ],
@@ -146,12 +161,88 @@ def test_bad_input_is_one_line_the_right_status_and_nothing_half_written(
     bench, tmp_path, arguments, status, word
 ):
     (tmp_path / "bad.toml").write_text(BAD_MARKET)
+    os.mkfifo(tmp_path / "pipe")
     got, out, err = bench(*arguments)
     assert (got, err.count("\n")) == (status, 1), err
     assert err.startswith("bench: ")
     assert word in err
     assert "Traceback" not in err + out
-    assert {p.name for p in tmp_path.rglob("*")} <= {"bad.toml"}
+    assert {p.name for p in tmp_path.rglob("*")} <= {"bad.toml", "pipe"}
+    assert err.rstrip("\n").isprintable()
+
+
+SIMULATED = [sys.executable, "-P", "-m", "bench", "all", "--device", "sim:h100"]
+
+
+def shell(command, cwd, **environment):
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=cwd, check=False,
+        env={**os.environ, "RUN": " ".join(SIMULATED), **environment},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def kept(folder):
+    return [json.loads(path.read_text()) for path in (folder / "results").glob("*.json")]
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("$RUN | head -1; exit ${PIPESTATUS[0]}", 0),
+        ("$RUN > /dev/full", 0),
+        ("$RUN --json - 2> /dev/full", 0),
+        ("$RUN --json - > /dev/full", 7),
+        ("$RUN --json - >&-", 7),
+    ],
+)
+def test_a_run_outlives_its_reader(tmp_path, command, status):
+    got, _, err = shell(command, tmp_path)
+    assert got == status, err
+    assert len(kept(tmp_path)) == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "utf-16"},
+        {"COLUMNS": "0"},
+        {"TERM": "dumb"},
+    ],
+)
+def test_whatever_the_terminal_the_json_is_json(tmp_path, environment):
+    done = subprocess.run(
+        [*SIMULATED, "--json", "-"], capture_output=True, cwd=tmp_path, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == kept(tmp_path)[0]
+    assert done.stderr
+
+
+@pytest.mark.parametrize("cache", ["a-file", "/proc/nowhere"])
+def test_an_unusable_cache_is_named(tmp_path, cache):
+    (tmp_path / "a-file").touch()
+    got, _, err = shell("$RUN", tmp_path, XDG_CACHE_HOME=str(tmp_path / cache))
+    assert got == 7
+    assert err.count("\n") == 1
+    assert "XDG_CACHE_HOME" in err
+
+
+def test_a_full_disk_leaves_no_half_record(tmp_path):
+    got, _, err = shell("ulimit -f 100; trap '' XFSZ; $RUN", tmp_path)
+    assert got == 7, err
+    assert "Traceback" not in err
+    assert "--out" in err
+    assert kept(tmp_path) == []
+    assert not list((tmp_path / "results").glob(".*"))
+
+
+def test_bench_alone_shows_its_help(capsys):
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
 
 
 def test_sets_may_be_repeated_or_listed():

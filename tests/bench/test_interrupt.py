@@ -33,7 +33,7 @@ def real_run(tmp_path):
     [
         ("sha256d loads", signal.SIGINT),
         ("decode loads", signal.SIGTERM),
-        ("sha256d warms up", signal.SIGINT),
+        ("sha256d warms up", signal.SIGHUP),
         ("block  1/4", signal.SIGINT),
     ],
 )

@@ -206,9 +206,9 @@ def test_sets_replace_and_recompute() -> None:
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("btc=-1", "--set: btc: is -1, not more than 0; give the number in USD"),
-        ("power=0", "--set: power: is 0, not more than 0; give the number in USD/kWh"),
-        ("token=nan", "--set: token: is nan, not a finite number; give the number in USD/Mtok"),
+        ("btc=-1", "--set: btc: is -1, not more than 0.001; give the number in USD"),
+        ("power=0", "--set: power: is 0, not more than 1e-06; give the number in USD/kWh"),
+        ("token=nan", "--set: token: nan is not a number; give the number in USD/Mtok"),
         ("rent=1e999", "--set: rent: is inf, not a finite number; give the number in USD/h"),
         ("rent=two", "--set: rent: two is not a number; give the number in USD/h"),
         ("btx=1", "--set: btx: is not a known key; did you mean btc? known: btc, power, rent"),
@@ -228,7 +228,7 @@ def test_own_asic() -> None:
     assert asic.watts.flag == "G"
     with pytest.raises(ProfileError, match=r"--asic: watts: is missing; add watts=… in W"):
         parse_asic("ths=200", today=TODAY)
-    with pytest.raises(ProfileError, match="not more than 0"):
+    with pytest.raises(ProfileError, match="not more than 1e-09"):
         parse_asic("ths=0,watts=1", today=TODAY)
 
 
@@ -247,8 +247,8 @@ def test_an_unknown_name_lists_the_known_ones(load: Callable[[str], Any]) -> Non
     ("old", "new", "said"),
     [
         ("\nbtc = {", "\nbtcc = {", "prices.btc: is missing; write prices.btc = {"),
-        ("value = 60470", "value = -60470", "prices.btc.value: is -60470, not more than 0;"),
-        ("value = 60470", "value = 0", "prices.btc.value: is 0, not more than 0;"),
+        ("value = 60470", "value = -60470", "prices.btc.value: is -60470, not more than 0.001;"),
+        ("value = 60470", "value = 0", "prices.btc.value: is 0, not more than 0.001;"),
         ("value = 60470", "value = nan", "prices.btc.value: is nan, not a finite number;"),
         ("value = 60470", "value = inf", "prices.btc.value: is inf, not a finite number;"),
         ("value = 60470", "value = 1e999", "prices.btc.value: is inf, not a finite number;"),
