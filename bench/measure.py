@@ -69,148 +69,137 @@ class Bench:
 
 def measure(bench: Bench, steps: Sequence[Step]) -> Outcome:
     """Walk the steps; whatever ends the walk early, close everything and keep what there is."""
-    outcome = Outcome()
+    walk = _Walk(bench, sum(step.total_s for step in steps))
     try:
         try:
-            _listen(bench, outcome, bench.meter.start)
-            _walk(bench, steps, outcome)
-            _check_after(bench, outcome)
+            walk.begin()
+            for step in steps:
+                walk.take(step)
+            walk.check_after()
         finally:
-            _close(bench)
+            walk.close()
     except Interrupted as signal:
-        outcome.interrupted = signal.number
-        _close(bench)  # again, should the signal have come while closing
-    return outcome
+        walk.outcome.interrupted = signal.number
+        walk.close()  # again, should the signal have come while closing
+    return walk.outcome
 
 
-def _close(bench: Bench) -> None:
-    """Close all of it; keep the meter's last words: a sampler's tally, or that it hung."""
-    for worker in bench.workers.values():
-        worker.close()
-    bench.meter.stop()
-    with contextlib.suppress(MeterError):
-        for fact in bench.meter.poll():
-            bench.record(fact)
+class _Walk:
+    """One run under way: where it stands in the plan, and what it has learned."""
 
+    def __init__(self, bench: Bench, total_s: float) -> None:
+        self.bench = bench
+        self.outcome = Outcome()
+        self._left_s = total_s
 
-def _walk(bench: Bench, steps: Sequence[Step], outcome: Outcome) -> None:
-    left_s = sum(step.total_s for step in steps)
-    for step in steps:
-        if _possible(step, bench, outcome):
-            bench.watch.step(step, left_s)
+    def begin(self) -> None:
+        """Start the meter."""
+        self._ask(self.bench.meter.start)
+
+    def take(self, step: Step) -> None:
+        """One step, unless its workload is out already."""
+        if self._possible(step):
+            self.bench.watch.step(step, self._left_s)
             try:
-                _take(bench, step, outcome, left_s)
+                self._do(step)
             except WorkerError as error:
-                _give_up(bench, str(step.workload), error, outcome)
-        left_s -= step.total_s
+                self._give_up(str(step.workload), error)
+        self._left_s -= step.total_s
 
+    def check_after(self) -> None:
+        """What the timed runs produced is checked once more; a failure is a code, not a crash."""
+        for name, worker in self.bench.workers.items():
+            if name in self.outcome.failures or name not in self.outcome.checks:
+                continue
+            try:
+                self.outcome.checks[name] += worker.check()
+            except WorkerError as error:
+                self._give_up(name, error)
 
-def _possible(step: Step, bench: Bench, outcome: Outcome) -> bool:
-    """Whether the step's workload still stands, or for idle steps any workload."""
-    alive = [name for name in bench.workers if name not in outcome.failures]
-    return bool(alive) if step.workload is None else step.workload in alive
+    def close(self) -> None:
+        """Close all of it; keep the meter's last words: a sampler's tally, or that it hung."""
+        for worker in self.bench.workers.values():
+            worker.close()
+        self.bench.meter.stop()
+        with contextlib.suppress(MeterError):
+            for fact in self.bench.meter.poll():
+                self.bench.record(fact)
 
+    def _possible(self, step: Step) -> bool:
+        """Whether the step's workload still stands, or for idle steps any workload."""
+        alive = [name for name in self.bench.workers if name not in self.outcome.failures]
+        return bool(alive) if step.workload is None else step.workload in alive
 
-def _take(bench: Bench, step: Step, outcome: Outcome, left_s: float) -> None:
-    if step.workload is None:
-        _pass(bench, step.settle_s, None, outcome, left_s)
-        _span(bench, step, None, outcome, left_s - step.settle_s)
-        return
-    worker = bench.workers[step.workload]
-    match step.name:
-        case "prepare":
-            _prepare(bench, worker, outcome)
-        case "verify":
-            _verify(bench, worker, outcome)
-        case _:
-            _run(bench, step, worker, outcome, left_s)
+    def _do(self, step: Step) -> None:
+        worker = None if step.workload is None else self.bench.workers[step.workload]
+        if worker is not None and step.name == "prepare":
+            self._prepare(worker)
+        elif worker is not None and step.name == "verify":
+            self._verify(worker)
+        else:
+            self._run(step, worker)
 
+    def _prepare(self, worker: Worker) -> None:
+        facts = worker.prepare(None)
+        wanted, reported = self.bench.device.uuid, facts.details.get("device_uuid")
+        if reported is not None and wanted is not None and reported != wanted:
+            text = f"the meter reads {wanted}, {worker.name} runs on {reported}"
+            raise WorkerError("mismatch", text)
+        self.outcome.workloads[worker.name] = facts
 
-def _prepare(bench: Bench, worker: Worker, outcome: Outcome) -> None:
-    facts = worker.prepare(None)
-    reported = facts.details.get("device_uuid")
-    if reported is not None and bench.device.uuid is not None and reported != bench.device.uuid:
-        raise WorkerError(
-            "mismatch", f"the meter reads {bench.device.uuid}, {worker.name} runs on {reported}"
-        )
-    outcome.workloads[worker.name] = facts
+    def _verify(self, worker: Worker) -> None:
+        """Nothing is timed that has not passed."""
+        checks = list(worker.verify())
+        self.outcome.checks[worker.name] = checks
+        failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+        if failed or not checks:
+            raise WorkerError("unverified", "; ".join(failed) or "it checks nothing")
+        self._note("verified", workload=worker.name, checks=len(checks))
 
+    def _run(self, step: Step, worker: Worker | None) -> None:
+        """Idle, warm-up or block: start, let it settle, hold the window, stop, keep all it said."""
+        if worker is not None:
+            worker.start()
+        self._pass(0.0, step.settle_s, worker)
+        start_s = self.bench.clock.now()
+        self._pass(step.settle_s, step.seconds, worker)
+        assert step.name in {"idle", "warmup", "block"}
+        span = Span(step.name, step.workload, start_s, self.bench.clock.now())
+        self.bench.record(span)
+        if worker is not None:
+            for fact in worker.stop():
+                self.bench.record(fact)
+        if step.name == "block":
+            self.bench.watch.block(span)
 
-def _verify(bench: Bench, worker: Worker, outcome: Outcome) -> None:
-    """Nothing is timed that has not passed."""
-    checks = list(worker.verify())
-    outcome.checks[worker.name] = checks
-    failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
-    if failed or not checks:
-        raise WorkerError("unverified", "; ".join(failed) or "it checks nothing")
-    bench.record(_event(bench, "verified", workload=worker.name, checks=len(checks)))
+    def _pass(self, into_s: float, seconds: float, worker: Worker | None) -> None:
+        """Let time pass, ``into_s`` into the step, while readings and marks are journalled."""
+        clock = self.bench.clock
+        start_s = clock.now()
+        while (passed_s := clock.now() - start_s) < seconds:
+            clock.sleep(min(POLL_S, seconds - passed_s))
+            for fact in self._ask(self.bench.meter.poll) or ():
+                self.bench.record(fact)
+            for mark in worker.poll() if worker else ():
+                self.bench.record(mark)
+            self.bench.watch.tick(self._left_s - into_s - (clock.now() - start_s))
 
+    def _give_up(self, name: str, error: WorkerError) -> None:
+        self.outcome.failures[name] = error
+        self._note("failed", workload=name, failure=error.kind, text=error.text)
+        self.bench.workers[name].close()
+        self.bench.watch.failed(name, error)
 
-def _run(bench: Bench, step: Step, worker: Worker, outcome: Outcome, left_s: float) -> None:
-    """Warm-up or block: start, let it settle, hold the window, stop, keep all it said."""
-    worker.start()
-    _pass(bench, step.settle_s, worker, outcome, left_s)
-    span = _span(bench, step, worker, outcome, left_s - step.settle_s)
-    for fact in worker.stop():
-        bench.record(fact)
-    if step.name == "block":
-        bench.watch.block(span)
-
-
-def _span(bench: Bench, step: Step, worker: Worker | None, outcome: Outcome, left_s: float) -> Span:
-    start_s = bench.clock.now()
-    _pass(bench, step.seconds, worker, outcome, left_s)
-    phase = step.name
-    assert phase in {"idle", "warmup", "block"}
-    span = Span(phase, step.workload, start_s, bench.clock.now())
-    bench.record(span)
-    return span
-
-
-def _pass(
-    bench: Bench, seconds: float, worker: Worker | None, outcome: Outcome, left_s: float
-) -> None:
-    """Let time pass while readings and marks stream into the journal."""
-    start_s = bench.clock.now()
-    end_s = start_s + seconds
-    while (now_s := bench.clock.now()) < end_s:
-        bench.clock.sleep(min(POLL_S, end_s - now_s))
-        for fact in _listen(bench, outcome, bench.meter.poll) or ():
-            bench.record(fact)
-        for mark in worker.poll() if worker else ():
-            bench.record(mark)
-        bench.watch.tick(left_s - (bench.clock.now() - start_s))
-
-
-def _check_after(bench: Bench, outcome: Outcome) -> None:
-    """What the timed runs produced is checked once more; a failure is a code, not a crash."""
-    for name, worker in bench.workers.items():
-        if name in outcome.failures or name not in outcome.checks:
-            continue
+    def _ask(self, meter: Callable[[], T]) -> T | None:
+        """Ask the meter; once it is lost the run goes on without it and says so."""
+        if self.outcome.meter_error is not None:
+            return None
         try:
-            outcome.checks[name] += worker.check()
-        except WorkerError as error:
-            _give_up(bench, name, error, outcome)
+            return meter()
+        except MeterError as error:
+            self.outcome.meter_error = str(error)
+            self._note("meter_lost", text=str(error))
+            return None
 
-
-def _give_up(bench: Bench, name: str, error: WorkerError, outcome: Outcome) -> None:
-    outcome.failures[name] = error
-    bench.record(_event(bench, "failed", workload=name, failure=error.kind, text=error.text))
-    bench.workers[name].close()
-    bench.watch.failed(name, error)
-
-
-def _listen(bench: Bench, outcome: Outcome, ask: Callable[[], T]) -> T | None:
-    """Ask the meter; once it is lost the run goes on without it and says so."""
-    if outcome.meter_error is not None:
-        return None
-    try:
-        return ask()
-    except MeterError as error:
-        outcome.meter_error = str(error)
-        bench.record(_event(bench, "meter_lost", text=str(error)))
-        return None
-
-
-def _event(bench: Bench, name: str, **data: object) -> Event:
-    return Event(bench.clock.now(), name, dict(data))
+    def _note(self, name: str, **data: object) -> None:
+        self.bench.record(Event(self.bench.clock.now(), name, dict(data)))
