@@ -1,6 +1,7 @@
 """Shipped profiles load whole and dated; what is wrong in a file is said in one clear line."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date
@@ -335,3 +336,22 @@ def test_no_damage_gives_anything_but_a_profile_error(
     except ProfileError as error:
         said = str(error)
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[simulation.decode]", "[simulation.other]", "simulation.decode: is missing"),
+        ('config = { model = "8b",', "config = { model = 5,", "config.model: is missing"),
+        ("update = { value = 0.1,", "update = { value = 1e-9,", "sensor.update"),
+        ("gain = { value = 0.969,", "gain = { value = 1e300,", "sensor.gain"),
+        ("watts = { value = 480,", "watts = { value = 1e300,", "simulation.sha256d.watts"),
+    ],
+)
+def test_a_simulated_card_that_cannot_be(tmp_path: Path, old: str, new: str, words: str) -> None:
+    text = (Path(str(files("bench.profiles"))) / "gpus" / "h100.toml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    bad = tmp_path / "card.toml"
+    bad.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ProfileError, match=re.escape(words)):
+        load_gpu(str(bad))
