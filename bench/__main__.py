@@ -12,10 +12,9 @@ def main() -> None:
         from bench.cli import run
 
         status = run(sys.argv[1:])
-    except KeyboardInterrupt as interrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
         print("bench: interrupted before anything was measured", file=sys.stderr)
-        status = 128 + int(getattr(interrupt, "number", signal.SIGINT))
+        status = 128 + signal.SIGINT
     except BrokenPipeError:
         status = 128 + signal.SIGPIPE
     sys.exit(status)

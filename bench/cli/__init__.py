@@ -12,6 +12,7 @@ import typer
 from bench.cli.all_command import all_command
 from bench.cli.help import Sectioned
 from bench.cli.refusal import BUG, USAGE, Refusal
+from bench.cli.signals import refusing
 
 _PAIR = re.compile(r"[a-z]+=")
 
@@ -36,21 +37,22 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    command = typer.main.get_command(app)
     try:
-        status = command.main(
-            spread_sets(arguments) or ["--help"], prog_name="bench", standalone_mode=False
-        )
+        with refusing():
+            status = _call(spread_sets(arguments) or ["--help"])
     except Refusal as refusal:
         _complain(str(refusal))
         return refusal.status
-    except typer.Abort:
-        raise KeyboardInterrupt from None
     except BrokenPipeError:
         raise
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _bug()
     return status if isinstance(status, int) else 0
+
+
+def _call(arguments: list[str]) -> object:
+    command = typer.main.get_command(app)
+    return command.main(arguments, prog_name="bench", standalone_mode=False)
 
 
 def spread_sets(arguments: Sequence[str]) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from bench.cli import options
-from bench.cli.refusal import Refusal
 
 
 def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
@@ -33,6 +31,7 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
     import secrets
 
     from bench.cli.request import Request
+    from bench.cli.session import run_all
 
     request = Request(
         gpu=gpu,
@@ -54,10 +53,4 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
         json_out=json_out,
         no_color=no_color,
     )
-    try:
-        from bench.cli.session import run_all
-
-        return run_all(request)
-    except KeyboardInterrupt as interrupt:
-        number = int(getattr(interrupt, "number", signal.SIGINT))
-        raise Refusal(128 + number, "interrupted before anything was measured") from None
+    return run_all(request)

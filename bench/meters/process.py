@@ -201,6 +201,7 @@ def _spawn(sensor: str, argument: str) -> tuple[subprocess.Popen[bytes], int, in
         [sys.executable, "-P", "-m", "bench.meters.sampler",
          str(os.getpid()), str(command_read), str(report_write), sensor, argument],
         pass_fds=(command_read, report_write),
+        process_group=0,  # a terminal's Ctrl-C is for the harness alone
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip

@@ -46,6 +46,7 @@ class ProcessWorker:
             [sys.executable, "-P", "-m", "bench.workers.child",
              str(command_read), str(event_write), str(os.getpid())],
             pass_fds=(command_read, event_write),
+            process_group=0,  # a terminal's Ctrl-C is for the harness alone
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
