@@ -103,10 +103,12 @@ def _interrupted(e: Evidence) -> Iterator[Code]:
 
 
 def _failed(e: Evidence) -> Iterator[Code]:
+    begun = {w.name for w in e.workloads}
     for name, (kind, text) in e.failures.items():
         if kind == "unverified":
             continue
-        code = "GPU_LOST" if kind == "device" and e.device.kind == "gpu" else "NO_DATA"
+        lost = kind == "device" and e.device.kind == "gpu" and name in begun
+        code = "GPU_LOST" if lost else "NO_DATA"
         yield _fatal(code, f"{name} could not go on: {text}")
 
 

@@ -213,8 +213,9 @@ def exit_status(record: RunRecord, outcome: Outcome, request: Request) -> int:
     """The one status a script sees; what went wrong first counts most."""
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
-    for error in outcome.failures.values():
-        return FAILURE_STATUS[error.kind]
+    for name, error in outcome.failures.items():
+        never_began = error.kind == "device" and name not in outcome.workloads
+        return ENVIRONMENT if never_began else FAILURE_STATUS[error.kind]
     if record.validity.status == "invalid":
         return INVALID
     energy = [w.metrics.joules_per_unit for w in record.workloads]

@@ -24,7 +24,8 @@ USE_OF_UNIT = {"hash": "MINE", "token": "SERVE"}
 def show(record: RunRecord, saved: Path, console: Console) -> None:
     """Print the summary of a finished run."""
     console.print()
-    console.print(table(record, console.width))
+    if record.workloads:
+        console.print(table(record, console.width))
     for code in record.validity.codes:
         mark = "FATAL " if code.fatal else ""
         say(console, f"{mark}{code.name}: {code.text}")
@@ -40,7 +41,7 @@ def table(record: RunRecord, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    boundary = record.workloads[0].metrics.boundary if record.workloads else "board"
+    boundary = record.workloads[0].metrics.boundary
     headings = (
         "", "rate", "power", f"energy/unit ({boundary})", "joules", "wall factor", "per kWh",
         "per device-hour", "run",

@@ -235,8 +235,8 @@ def test_a_missing_workload_is_incomplete():
     status, found = codes(journal(), failures={"decode": ("missing", "no torch")})
     assert status == "incomplete"
     assert "no torch" in found["NO_DATA"].text
-    status, found = codes(journal(), failures={"decode": ("device", "Xid 79")})
-    assert "GPU_LOST" in found
+    assert "NO_DATA" in codes(journal(), failures={"decode": ("device", "no driver")})[1]
+    assert "GPU_LOST" in codes(journal(), failures={"sha256d": ("device", "Xid 79")})[1]
 
 
 def test_no_block_at_all():

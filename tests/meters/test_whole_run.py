@@ -57,3 +57,13 @@ def test_a_gpu_that_is_not_there(run):
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "GPU 99" in done.stderr
+
+
+def test_a_card_without_cuda_ends_in_a_record_that_says_why(run):
+    done = run("--gpu", "0", "--grade", "quick", "--model", "tiny", WATTS=250)
+    record = json.loads(done.stdout)
+    assert done.returncode in (3, 4), done.stderr
+    assert record["validity"]["status"] == "incomplete"
+    assert record["workloads"] == []
+    assert record["verdict"]["code"] == "UNDECIDED"
+    assert "Traceback" not in done.stderr
