@@ -9,7 +9,7 @@ import pytest
 from bench.derive import Raw, derive
 from bench.records.journal import ClockPair, Event, Progress, Sample, Share, Span
 from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts
-from bench.validity import poisson_tail
+from bench.validity.work import poisson_tail
 
 GPU = DeviceFacts(
     kind="gpu", name="card", uuid="GPU-1", power_limit_w=700.0, power_limit_default_w=700.0,
