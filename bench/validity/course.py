@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from bench.records.run import Code
+from bench.records.run import Code, WorkloadRecord
 from bench.validity.evidence import Evidence, Rule, fatal, label
 
 MIN_BLOCKS = 8
@@ -43,7 +43,7 @@ def _coverage(e: Evidence) -> Iterator[Code]:
     """Edges are moved inwards to marks and ticks; a block that shrinks by much did not run on."""
     for w in e.workloads:
         spans = math.fsum(s.end_s - s.start_s for s in e.book.blocks(w.name))
-        booked = math.fsum(x.end_s - x.start_s for x in w.windows)
+        booked = _seconds(w)
         if w.windows and booked < COVERAGE * spans:
             text = (
                 f"{w.name}: marks and readings cover {booked:.0f} of {spans:.0f} s; raise --window"
@@ -57,18 +57,35 @@ def _too_few_blocks(e: Evidence) -> Iterator[Code]:
             yield fatal("TOO_FEW_BLOCKS", f"{w.name}: {len(w.windows)} blocks, {MIN_BLOCKS} needed")
 
 
-def _unranked(e: Evidence) -> Iterator[Code]:
-    if not e.grade.ranked:
-        yield label("UNRANKED", f"the {e.grade.name} grade is a first look: use --grade standard")
-        return
-    if e.grade.name == "publish":
-        yield label("UNRANKED", "not every check of the publish grade exists yet")
+def _short_window(e: Evidence) -> Iterator[Code]:
     for w in e.workloads:
-        seconds = math.fsum(window.end_s - window.start_s for window in w.windows)
-        if w.windows and seconds < COVERAGE * e.limits.window_s and not e.interrupted:
-            text = f"{w.name}: {seconds:.0f} s measured, a rank needs {e.limits.window_s:.0f} s"
+        if _too_short(e, w):
+            text = f"{w.name}: {_seconds(w):.0f} s measured, a rank needs {e.limits.window_s:.0f} s"
             yield label("SHORT_WINDOW", text)
-            yield label("UNRANKED", "measure longer: leave --window out or raise it")
+
+
+def _unranked(e: Evidence) -> Iterator[Code]:
+    """What no table may rank, with every reason."""
+    reasons = []
+    if not e.grade.ranked:
+        reasons.append(f"the {e.grade.name} grade is a first look: use --grade standard")
+    if e.grade.name == "publish":
+        reasons.append("not every check of the publish grade exists yet")
+    if any(_too_short(e, w) for w in e.workloads):
+        reasons.append("measured too briefly: leave --window out or raise it")
+    if e.meter.source in ("assumed", "sim") or e.meter.mismatch:
+        reasons.append("the joules were not measured on this device")
+    if reasons:
+        yield label("UNRANKED", "; ".join(reasons))
+
+
+def _too_short(e: Evidence, w: WorkloadRecord) -> bool:
+    whole = bool(w.windows) and not e.interrupted
+    return e.grade.ranked and whole and _seconds(w) < COVERAGE * e.limits.window_s
+
+
+def _seconds(w: WorkloadRecord) -> float:
+    return math.fsum(window.end_s - window.start_s for window in w.windows)
 
 
 RULES: tuple[Rule, ...] = (
@@ -78,5 +95,6 @@ RULES: tuple[Rule, ...] = (
     _paused,
     _coverage,
     _too_few_blocks,
+    _short_window,
     _unranked,
 )

@@ -295,3 +295,14 @@ def test_latency_of_the_runs_is_summarised():
     metrics = derive(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
     assert metrics.tpot_s == {"p50": 2, "p90": 2, "p99": 2, "steps": 9}
     assert metrics.prefill == {"tokens": 5}
+    assert metrics.decode["tokens_per_s"] == pytest.approx(RATE, rel=0.01)
+    assert metrics.decode["seconds"] == pytest.approx(60, rel=0.05)
+
+
+def test_joules_of_another_instrument_are_never_ranked_and_each_reason_is_said_once():
+    _, found = codes(journal(), meter=replace(COUNTER, mismatch=True))
+    assert "not measured on this device" in found["UNRANKED"].text
+    facts = altered(Span, lambda f: replace(f, end_s=f.end_s - 2), phase="block")
+    both = (HASH, replace(HASH, name="decode"))
+    names = [code.name for code in derive(raw(workloads=both), facts).validity.codes]
+    assert names.count("UNRANKED") == 1
