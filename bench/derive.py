@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from bench.records.run import (
     Metrics,
     Validity,
     Verified,
+    Window,
     WorkloadFacts,
     WorkloadRecord,
 )
@@ -77,15 +79,31 @@ def _workload(raw: Raw, book: Book, idle: Idle, facts: WorkloadFacts) -> Workloa
         data_profile=facts.data_profile,
         verified=Verified(bool(checks) and all(check.passed for check in checks), checks),
         windows=blocks,
-        metrics=_with_phases(figures, facts, book),
+        metrics=_with_phases(figures, facts, book, blocks),
     )
 
 
-def _with_phases(figures: Metrics, facts: WorkloadFacts, book: Book) -> Metrics:
-    """Prefill and latency figures, which the workload took itself, beside the metered ones."""
+def _with_phases(
+    figures: Metrics, facts: WorkloadFacts, book: Book, blocks: tuple[Window, ...]
+) -> Metrics:
+    """Prefill and decode counted apart, and the latency that the workload took itself."""
     if facts.unit != "token":
         return figures
-    return replace(figures, prefill=facts.details.get("prefill"), tpot_s=_latency(book, facts.name))
+    return replace(
+        figures,
+        prefill=facts.details.get("prefill"),
+        decode=_decode(blocks),
+        tpot_s=_latency(book, facts.name),
+    )
+
+
+def _decode(blocks: tuple[Window, ...]) -> JsonObject | None:
+    """Tokens generated in the measured blocks and the seconds they took."""
+    if not blocks:
+        return None
+    tokens = math.fsum(block.units for block in blocks)
+    seconds = math.fsum(block.end_s - block.start_s for block in blocks)
+    return {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds}
 
 
 def _latency(book: Book, workload: str) -> JsonObject | None:

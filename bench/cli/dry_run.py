@@ -30,16 +30,18 @@ def show_plan(
     plan: Plan, meter: MeterFacts, device: DeviceFacts, request: Request, console: Console
 ) -> int:
     """--dry-run: every step with its seconds, the whole with its most kWh."""
-    seconds = AROUND_S + total_seconds(plan.steps)
-    watts = meter.constant_w or device.power_limit_w
+    simulated = device.kind == "sim"
+    seconds = AROUND_S + (0.0 if simulated else total_seconds(plan.steps))
+    watts = None if simulated else meter.constant_w or device.power_limit_w
     kwh = None if watts is None else watts * seconds / 3.6e6
     for step in plan.steps:
         say(console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
-    most = (
-        "kWh unknown: nothing states this device's power"
-        if kwh is None
-        else f"at most {kwh:.4f} kWh"
-    )
+    if simulated:
+        most = "the steps pass on virtual time"
+    elif kwh is None:
+        most = "kWh unknown: nothing states this device's power"
+    else:
+        most = f"at most {kwh:.4f} kWh"
     say(console, f"{device.name}: {duration(seconds)} in all, {most}")
     document = {
         "seconds": round(seconds, 3),

@@ -110,14 +110,15 @@ class ProcessWorker:
             self._send({"do": "close"})
         command_fd, self._command_fd = self._command_fd, -1
         try:
-            self._process.wait(CLOSE_PATIENCE_S)
-        except subprocess.TimeoutExpired:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(CLOSE_PATIENCE_S)
+        finally:  # also when a signal cuts the wait short
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
-        os.close(command_fd)
-        os.close(self._event_fd)
-        self._log.close()
+            os.close(command_fd)
+            os.close(self._event_fd)
+            self._log.close()
 
     def _ensure_open(self) -> None:
         if not self._opened:

@@ -107,6 +107,14 @@ def test_a_dry_run_tells_its_seconds_and_measures_nothing(bench, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_simulated_dry_run_does_not_promise_virtual_minutes(bench):
+    status, out, _ = bench("--device", "sim:h100", "--dry-run", "--json", "-")
+    document = json.loads(out)
+    assert status == 0
+    assert document["seconds"] < 10
+    assert document["kwh"] is None
+
+
 BAD_MARKET = 'name = "x"\n[power]\nvalue = -1\n'
 
 
