@@ -50,8 +50,15 @@ class Worker(Protocol):
 
     name: str
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, so that it is not taken for a stranger on the device; None without one."""
+
     def prepare(self, group_s: float | None) -> WorkloadFacts:
-        """Raise ``WorkerError`` when the workload cannot run here."""
+        """Raise ``WorkerError`` when the workload cannot run here.
+
+        Once prepared, called again to change the launch-group length alone.
+        """
 
     def verify(self) -> Sequence[Check]:
         """Run the checks that must hold before any timing."""
@@ -78,8 +85,18 @@ class Meter(Protocol):
     def facts(self) -> MeterFacts:
         """What it is and what it can read."""
 
+    @property
+    def pid(self) -> int | None:
+        """The sampler's process; None without one."""
+
     def start(self) -> None:
         """Begin to sample."""
+
+    def pace(self, period_s: float | None) -> None:
+        """From now on read every ``period_s`` seconds: 0 is never, None the instrument's own."""
+
+    def survey(self) -> None:
+        """Ask which processes are on the device: poll brings a "processes" event, if it can."""
 
     def poll(self) -> Sequence[Fact]:
         """Facts since the last poll, in time order: readings (counters on change only), clocks."""

@@ -28,8 +28,18 @@ class AssumedMeter:
         """The assumption."""
         return self._facts
 
+    @property
+    def pid(self) -> None:
+        """No process."""
+
     def start(self) -> None:
         """Nothing to start."""
+
+    def pace(self, period_s: float | None) -> None:
+        """Nothing to pace."""
+
+    def survey(self) -> None:
+        """Nobody to ask."""
 
     def poll(self) -> Sequence[Fact]:
         """No readings."""

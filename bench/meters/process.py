@@ -68,11 +68,19 @@ class ProcessMeter:
     def start(self) -> None:
         """Begin to sample. Raises MeterError when the sampler has died since it was opened."""
         try:
-            os.write(self._command_fd, b"s")
+            self._tell({"start": True})
         except BrokenPipeError:
             raise MeterError(self._death()) from None
         self._sampling = True
         self._heard_s = time.monotonic()
+
+    def pace(self, period_s: float | None) -> None:
+        """Read every ``period_s`` seconds: 0 is never, None the instrument's own pace."""
+        self._tell({"pace": period_s})
+
+    def survey(self) -> None:
+        """Ask for the processes on the device; a "processes" event answers where it can."""
+        self._tell({"survey": True})
 
     def poll(self) -> Sequence[Fact]:
         """Facts since the last poll: samples, clock pairs, "meter_trouble" with a code and text,
@@ -111,6 +119,9 @@ class ProcessMeter:
                 self._hung(stuck=not gone)
             elif self._process.returncode != 0:
                 self._lose("SAMPLING_GAPS", self._death())
+
+    def _tell(self, order: dict[str, Any]) -> None:
+        os.write(self._command_fd, (json.dumps(order) + "\n").encode())
 
     def _await_facts(self, device: DeviceFacts) -> MeterFacts:
         deadline_s = time.monotonic() + OPEN_PATIENCE_S

@@ -24,6 +24,7 @@ from bench.ports import MeterError
 from bench.records.journal import to_line
 
 LAST_WORDS_S = 0.5
+HEARTBEAT_S = 0.5
 
 
 class Report:
@@ -64,22 +65,44 @@ def open_sensor(kind: str, argument: str) -> Sensor:
     return RaplSensor(Path(argument))
 
 
-def sample_until_closed(sensor: Sensor, command_fd: int, report: Report) -> None:
-    """Tick at the sensor's period until the command pipe closes or sampling ends by itself."""
+class Orders:
+    """What the parent tells: JSON lines; ``closed`` once it has closed its end."""
+
+    def __init__(self, fd: int) -> None:
+        self.closed = False
+        self._fd = fd
+        self._partial = b""
+
+    def wait(self, seconds: float) -> list[dict[str, Any]]:
+        """The orders that are there, or come within so many seconds."""
+        if not select.select([self._fd], [], [], max(seconds, 0.0))[0]:
+            return []
+        data = os.read(self._fd, 1 << 16)
+        self.closed = not data
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+def sample_until_closed(sensor: Sensor, orders: Orders, report: Report) -> None:
+    """Tick at the period asked for until the orders end or sampling ends by itself."""
     sampling = Sampling(sensor, clock_pair)
-    due_s = time.monotonic()
+    period_s, due_s = sensor.period_s, time.monotonic()
     try:
-        while not _closed(command_fd, due_s - time.monotonic()):
-            report.say(*map(to_line, sampling.step()))
-            due_s = max(due_s + sensor.period_s, time.monotonic())
+        while not orders.closed:
+            idle_s = HEARTBEAT_S if period_s == 0 else due_s - time.monotonic()
+            for order in orders.wait(idle_s):
+                if "pace" in order:
+                    asked_s = order["pace"]
+                    period_s = sensor.period_s if asked_s is None else asked_s
+                    due_s = time.monotonic()
+            if period_s == 0:
+                report.say()
+            elif not orders.closed and time.monotonic() >= due_s:
+                report.say(*map(to_line, sampling.step()))
+                due_s = max(due_s + period_s, time.monotonic())
     except MeterLost as lost:
         report.say(to_line(trouble(time.monotonic(), lost.code, lost.text)))
     report.say(*map(to_line, sampling.end(time.monotonic())))
-
-
-def _closed(command_fd: int, wait_s: float) -> bool:
-    """Wait for the next tick; True as soon as the parent has closed its end."""
-    return bool(select.select([command_fd], [], [], max(wait_s, 0.0))[0])
 
 
 def serve(kind: str, argument: str, command_fd: int, report: Report) -> None:
@@ -90,8 +113,11 @@ def serve(kind: str, argument: str, command_fd: int, report: Report) -> None:
         report.say({"kind": "refused", "text": str(error)})
         return
     report.say({"kind": "facts", "facts": dataclasses.asdict(sensor.facts())})
-    if os.read(command_fd, 1):
-        sample_until_closed(sensor, command_fd, report)
+    orders = Orders(command_fd)
+    while not orders.closed:
+        if any("start" in order for order in orders.wait(HEARTBEAT_S)):
+            sample_until_closed(sensor, orders, report)
+            return
 
 
 def main() -> None:

@@ -40,6 +40,16 @@ class SimulatedMeter:
             capabilities=("energy_j", "power_instant_w"),
         )
 
+    @property
+    def pid(self) -> None:
+        """No process."""
+
+    def pace(self, period_s: float | None) -> None:
+        """It shows every update whoever looks."""
+
+    def survey(self) -> None:
+        """A simulated device has no processes."""
+
     def start(self) -> None:
         """Forget what passed before."""
         self._seen_s = self._clock.now()

@@ -25,9 +25,12 @@ Field = Literal[
     "throttle_power_s",  # NVML field 74, cumulative
     "throttle_thermal_s",  # NVML fields 269 + 270, cumulative
     "throttle_brake_s",  # NVML field 271, cumulative
+    "ecc_uncorrected",  # uncorrectable ECC errors since driver load, cumulative
+    "host_energy_j",  # RAPL packages of the host, beside another instrument
+    "dram_energy_j",  # RAPL memory domains, where the processor counts them
 ]
 
-Phase = Literal["idle", "warmup", "block"]
+Phase = Literal["calibrate", "idle", "warmup", "steady", "observer", "block"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the run: idle, warm-up, or one measured block of one workload."""
+    """A stretch of the run: idle, warm-up, one measured block of one workload and so on.
+
+    ``poll_s`` is the sampling period that was asked for, where it was not the meter's own;
+    ``inf`` (no polling at all) is written as 0, since JSON has no infinity.
+    """
 
     phase: Phase
     workload: str | None
     start_s: float
     end_s: float
+    poll_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,13 @@ class ClockPair:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Anything else worth keeping: launch checks, gate numbers, processes, latencies, errors."""
+    """Anything else worth keeping; ``data`` is a JSON object of the event's own.
+
+    "opened" device, meter and plan · "prepared" the workload's facts · "checks" of a workload ·
+    "own_processes" pids · "processes" on the device (pids, graphics, known) · "load" level 0 or 1
+    from here on (calibration) · "xid" code · "failed", "interrupted" · what meters say of
+    themselves (meter_trouble, meter_lost, meter_tally, meter_field_lost) · step_latency.
+    """
 
     t_s: float
     name: str

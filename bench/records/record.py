@@ -37,17 +37,25 @@ class Software:
     derived_by: str
 
 
-StepName = Literal["prepare", "verify", "idle", "warmup", "block"]
+StepName = Literal[
+    "prepare", "verify", "calibrate", "idle", "warmup", "steady", "observer", "block"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stretch of a run; ``settle_s`` pass before its ``seconds`` count."""
+    """One stretch of a run; ``settle_s`` pass before its ``seconds`` count.
+
+    ``poll_s`` is how often the meter is to look (s; 0: not at all; None: at its own pace),
+    ``group_s`` the launch-group length that a workload is prepared with.
+    """
 
     name: StepName
     workload: str | None
     seconds: float
     settle_s: float = 0.0
+    poll_s: float | None = None
+    group_s: float | None = None
 
     @property
     def total_s(self) -> float:
@@ -103,3 +111,4 @@ class RunRecord:
     market: MarketProfile
     profiles: Profiles
     verdict: Decision
+    journal_sha256: str | None = None

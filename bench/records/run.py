@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.records.journal import JsonObject
+from bench.records.journal import Field, JsonObject
 
 Boundary = Literal["package", "board", "node", "wall", "facility"]
 DeviceKind = Literal["gpu", "cpu", "sim"]
@@ -27,6 +27,7 @@ MeterSource = Literal[
 ]
 Scope = Literal["gpu", "module", "package"]
 Status = Literal["valid", "labelled", "invalid", "incomplete"]
+SensorKind = Literal["full-duty", "part-time", "averaged", "filtered", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class SensorFacts:
-    """How a power sensor sees: update period, averaging window, lag, share of time seen."""
+    """How a power sensor sees: update period, averaging window, lag, share of time seen.
+
+    A reading at an update at t is the mean of the power over [t − lag − window, t − lag]; ``duty``
+    is window over update period, at most 1.
+    """
 
     update_s: float | None = None
     window_s: float | None = None
@@ -55,6 +60,49 @@ class SensorFacts:
     duty: float | None = None
     scope: Scope | None = None
     counter_tick_s: float | None = None
+    kind: SensorKind = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A sensor characterised under a seeded on/off load of its own card.
+
+    ``residual`` is the RMS misfit over the load's swing, ``swing_w`` that swing as the sensor saw
+    it, ``counter_ratio`` the energy counter over the integral of the readings; ``plot`` holds
+    (s, W read, W fitted) for a picture, at most a few hundred points.
+    """
+
+    sensor: SensorFacts
+    field: Field
+    made_at: str
+    residual: float
+    swing_w: float
+    counter_ratio: float | None
+    device_uuid: str | None = None
+    driver: str | None = None
+    vbios: str | None = None
+    plot: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A sensor against the user's own meter: ``reading = offset_w + gain · true power``.
+
+    ``gain_u`` (relative) and ``offset_u_w`` are standard uncertainties, ``lag_s`` how much the
+    readings trail the meter, ``residual_w`` the RMS misfit, ``span_s`` the time both looked.
+    """
+
+    gain: float
+    offset_w: float
+    gain_u: float
+    offset_u_w: float
+    lag_s: float
+    residual_w: float
+    span_s: float
+    field: Field
+    meter: str
+    meter_sha256: str
+    made_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +134,11 @@ class DeviceFacts:
     profile: str | None = None
     threads: int | None = None
     features: tuple[str, ...] = ()
+    mig: bool | None = None
+    mps: bool | None = None
+    vgpu: bool | None = None
+    display: bool | None = None
+    ecc: bool | None = None
     truth: dict[str, Truth] | None = None
 
 
@@ -107,6 +160,8 @@ class MeterFacts:
     capabilities: tuple[str, ...] = ()
     library: JsonObject | None = None
     reason: str | None = None
+    calibration: Calibration | None = None
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +212,21 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """One line of an uncertainty budget: relative standard uncertainty, and where it comes from."""
+
+    name: str
+    relative_u: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Figures of one workload; latencies and phases are objects in the workload's own terms.
 
     ``joules_per_unit`` carries the repeatability interval, ``joules_per_unit_absolute`` the
-    absolute one, ``joules_per_unit_net`` is net of idle.
+    absolute one (``budget`` names what widens it), ``joules_per_unit_net`` is net of idle,
+    ``host_watts`` what the host's own counters showed meanwhile.
     """
 
     units_per_s: Estimate | None
@@ -180,6 +245,8 @@ class Metrics:
     mbu_useful: float | None = None
     mbu_moved: float | None = None
     roofline_fraction: float | None = None
+    budget: tuple[Doubt, ...] = ()
+    host_watts: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ class ProcessWorker:
         self._send({"do": "open", "workload": name, "arguments": arguments})
         self._opened = False
 
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
     def prepare(self, group_s: float | None) -> WorkloadFacts:
         """Load and compile; WorkerError says what is missing."""
         self._ensure_open()

@@ -19,6 +19,10 @@ class SimulatedWorker:
         self._work = SimulatedWork(device, facts.name)
         self._clock = clock
 
+    @property
+    def pid(self) -> None:
+        """No process."""
+
     def prepare(self, group_s: float | None) -> WorkloadFacts:  # noqa: ARG002 - the port's
         """Nothing to load."""
         return self._facts
