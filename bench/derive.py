@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from bench.characterise import FIELDS, characterise
 from bench.ledger import Book, idle_power, metrics, open_book, windows
 from bench.plan import GRADES
-from bench.records.journal import Fact, JsonObject
+from bench.records.decode import from_object
+from bench.records.journal import Event, Fact, JsonObject
+from bench.records.market import Decision, MarketProfile
+from bench.records.record import Plan, Profiles, RunRecord
 from bench.records.run import (
     Check,
     DeviceFacts,
@@ -23,12 +28,41 @@ from bench.records.run import (
     WorkloadFacts,
     WorkloadRecord,
 )
-from bench.validity import Evidence, judge
+from bench.validity import Evidence
+from bench.validity import judge as judge_validity
+from bench.verdict import judge as judge_value
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was known before anything ran: a journal's first line."""
+
+    device: DeviceFacts
+    meter: MeterFacts
+    plan: Plan
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Checks of one workload, before its timed runs or after."""
+
+    workload: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A workload that could not go on; ``failure`` is a ``WorkerError`` kind."""
+
+    workload: str
+    failure: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What a run knows beside its journal. ``failures`` are (kind, text) by workload."""
+    """What a journal's events say of the run. ``failures`` are (kind, text) by workload."""
 
     device: DeviceFacts
     meter: MeterFacts
@@ -37,25 +71,77 @@ class Raw:
     checks: dict[str, tuple[Check, ...]]
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
     interrupted: bool = False
+    started_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What follows from it."""
+    """What follows from it; ``meter`` is the one opened, characterised where the run did that."""
 
+    device: DeviceFacts
+    meter: MeterFacts
     idle: Idle
     workloads: tuple[WorkloadRecord, ...]
     validity: Validity
 
 
-def derive(raw: Raw, facts: Sequence[Fact]) -> Derived:
+def opened(facts: Sequence[Fact]) -> Opened:
+    """The first line of a journal; ValueError when it is something else or lacks a field."""
+    first = facts[0] if facts else None
+    if not isinstance(first, Event) or first.name != "opened":
+        raise ValueError('its first line is no event "opened", so the run it is of is unknown')
+    return from_object(Opened, first.data)
+
+
+def raw_of(facts: Sequence[Fact]) -> Raw:
+    """What the events say of device, meter, plan and workloads; ValueError names a bad field.
+
+    A workload prepared again (for other launch groups) is as it was prepared last.
+    """
+    workloads: dict[str, WorkloadFacts] = {}
+    checks: dict[str, tuple[Check, ...]] = {}
+    failures: dict[str, tuple[str, str]] = {}
+    interrupted = False
+    for event in (fact for fact in facts if isinstance(fact, Event)):
+        match event.name:
+            case "prepared":
+                prepared = from_object(WorkloadFacts, event.data)
+                workloads[prepared.name] = prepared
+            case "checks":
+                more = from_object(Checked, event.data)
+                checks[more.workload] = (*checks.get(more.workload, ()), *more.checks)
+            case "failed":
+                failed = from_object(Failed, event.data)
+                failures[failed.workload] = (failed.failure, failed.text)
+            case "interrupted":
+                interrupted = True
+    begun = opened(facts)
+    return Raw(
+        device=begun.device,
+        meter=begun.meter,
+        grade=begun.plan.grade,
+        workloads=tuple(workloads.values()),
+        checks=checks,
+        failures=failures,
+        interrupted=interrupted,
+        started_at=begun.started_at,
+    )
+
+
+def derive(facts: Sequence[Fact]) -> Derived:
     """Book the journal, draw each workload's figures, and judge whether they may be trusted."""
+    return derive_raw(raw_of(facts), facts)
+
+
+def derive_raw(raw: Raw, facts: Sequence[Fact]) -> Derived:
+    """The same with the events already read."""
     book = open_book(facts)
-    idle = idle_power(book, raw.meter)
-    workloads = tuple(_workload(raw, book, idle, facts) for facts in raw.workloads)
+    meter = calibrated(raw.meter, raw.device, book, raw.started_at)
+    idle = idle_power(book, meter)
+    workloads = tuple(_workload(raw, meter, book, idle, each) for each in raw.workloads)
     evidence = Evidence(
         raw.device,
-        raw.meter,
+        meter,
         GRADES[raw.grade],
         book,
         idle,
@@ -63,13 +149,79 @@ def derive(raw: Raw, facts: Sequence[Fact]) -> Derived:
         raw.failures,
         raw.interrupted,
     )
-    return Derived(idle, workloads, judge(evidence))
+    return Derived(raw.device, meter, idle, workloads, judge_validity(evidence))
 
 
-def _workload(raw: Raw, book: Book, idle: Idle, facts: WorkloadFacts) -> WorkloadRecord:
+def calibrated(meter: MeterFacts, device: DeviceFacts, book: Book, made_at: str) -> MeterFacts:
+    """The meter with its sensor as the run's own calibration shows it.
+
+    Unchanged when the book holds no calibration, the meter reads another device than the one
+    that was loaded, or the readings show no sensor. ``made_at`` dates the calibration.
+    """
+    spans = [span for span in book.spans if span.phase == "calibrate"]
+    if not spans or meter.mismatch:
+        return meter
+    start_s, end_s = spans[-1].start_s, spans[-1].end_s
+    within = {name: series.between(start_s, end_s) for name, series in book.series.items()}
+    found = characterise(
+        {name: within[name] for name in FIELDS if name in within},
+        within.get("energy_j"),
+        book.load.between(start_s, end_s),
+        scope=meter.scope,
+        made_at=made_at,
+        device_uuid=device.uuid,
+        driver=device.driver,
+        vbios=device.vbios,
+    )
+    return meter if found is None else replace(meter, sensor=found.sensor, calibration=found)
+
+
+def decide(
+    derived: Derived, market: MarketProfile, profiles: Profiles, *, today: dt.date, seed: int
+) -> Decision:
+    """The verdict of a run at ``market``; ``today`` says how old its prices are."""
+    return judge_value(
+        device=derived.device,
+        workloads=derived.workloads,
+        validity=derived.validity,
+        idle=derived.idle,
+        market=market,
+        model=profiles.model,
+        gpu=profiles.gpu,
+        asics=profiles.asics,
+        today=today,
+        seed=seed,
+        user_asic=profiles.own_asic,
+    )
+
+
+def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
+    """The record as its journal, market and profiles give it; prices age until it finished."""
+    raw, begun = raw_of(facts), opened(facts)
+    derived = derive_raw(raw, facts)
+    sources = {name: sha for each in raw.workloads for name, sha in each.sources.items()}
+    finished = dt.datetime.fromisoformat(record.finished_at)
+    seed = begun.plan.seed
+    return replace(
+        record,
+        started_at=begun.started_at,
+        software=replace(record.software, kernel_sha256=sources),
+        device=derived.device,
+        meter=derived.meter,
+        plan=begun.plan,
+        idle=derived.idle,
+        workloads=derived.workloads,
+        validity=derived.validity,
+        verdict=decide(derived, record.market, record.profiles, today=finished.date(), seed=seed),
+    )
+
+
+def _workload(
+    raw: Raw, meter: MeterFacts, book: Book, idle: Idle, facts: WorkloadFacts
+) -> WorkloadRecord:
     checks = raw.checks.get(facts.name, ())
-    blocks = windows(book, facts.name, raw.meter)
-    figures = metrics(blocks, raw.meter, raw.device, idle)
+    blocks = windows(book, facts.name, meter)
+    figures = metrics(blocks, meter, raw.device, idle)
     return WorkloadRecord(
         name=facts.name,
         backend=facts.backend,

@@ -1,17 +1,33 @@
-"""Samples, counter ticks and progress marks to joules and units between the same two instants.
+"""Polls, counter ticks and progress marks to joules and units between the same two instants.
 
-Pure. Readings are taken as zero-order hold: a sensor's value stands until its next update.
+Pure. What a sensor says stands until its next update (zero-order hold); what a counter says is
+taken between two of its own ticks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.records.run import SensorFacts
+
 Array = NDArray[np.float64]
 MAX_HOLD_S = 2.0
+"""How long a reading may stand for what followed it before that counts as not covered."""
+COVERAGE = 0.95
+EDGE_S = 0.3
+"""How far inwards from a window's edge a tick may lie that was seen more sharply."""
+UPDATE_S = 0.1
+"""Update period of most boards (arXiv 2312.02741), where a sensor's own is not known."""
+PHASES = 128
+NEIGHBOURS = 41
+WRAP_J = 2**32 / 1000
+"""Where a counter of millijoules in 32 bits begins again."""
+WRAP_MOST_W = 5000.0
+"""More than any one board draws: a wrap that implies more is a reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +39,16 @@ class Series:
 
     @classmethod
     def of(cls, points: list[tuple[float, float]]) -> Series:
-        """Build from (t_s, value) pairs; of equal times the last stands."""
-        unique = dict(sorted(points, key=lambda point: point[0]))
-        return cls(np.fromiter(unique, float), np.fromiter(unique.values(), float))
+        """Build from (t_s, value) pairs in any order; of equal times the last stands."""
+        if not points:
+            return cls(np.empty(0), np.empty(0))
+        t_s, value = np.array(points, float).T
+        if np.any(np.diff(t_s) <= 0):
+            order = np.argsort(t_s, kind="stable")
+            t_s, value = t_s[order], value[order]
+            last = np.append(np.diff(t_s) > 0, True)
+            t_s, value = t_s[last], value[last]
+        return cls(t_s, value)
 
     def __len__(self) -> int:
         return len(self.t_s)
@@ -46,6 +69,24 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticks:
+    """A counter at the instants it moved on, as well as polling can tell.
+
+    A tick lies somewhere between the last poll that showed the old count and the first that
+    showed the new: ``series`` (s, J) has it in the middle of that gap, ``gap_s`` is its width.
+    The first reading of a journal is no tick, so it is not among them.
+    """
+
+    series: Series
+    gap_s: Array
+
+    def seconds_u(self, start_s: float, end_s: float) -> float:
+        """Standard uncertainty (s) of the distance of two ticks, each rectangular over its gap."""
+        gaps = np.interp([start_s, end_s], self.series.t_s, self.gap_s)
+        return float(np.hypot(*gaps) / np.sqrt(12))
+
+
+@dataclass(frozen=True, slots=True)
 class CounterEnergy:
     """Energy between two ticks of a counter: what lies between them is exact, edges included."""
 
@@ -54,12 +95,136 @@ class CounterEnergy:
     joules: float
 
 
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A counter that went down by ``t_s``.
+
+    "wrap": 32 bits of millijoules had run full, nothing is lost. "reset": it began anew; what it
+    missed was filled with held power where ``bridged``, else the windows around it have no count.
+    """
+
+    t_s: float
+    kind: Literal["wrap", "reset"]
+    bridged: bool
+
+
+def updates(power: Series, update_s: float | None = None) -> Series:
+    """Polled readings, each new value moved back to when it most likely appeared.
+
+    A value first seen at a poll appeared between that poll and the one before, at most one update
+    period (``update_s``, s) ago: on average in the middle. Where the period is known, neighbouring
+    updates tell more, for they stand whole periods apart. Repeats stay where they were read.
+    """
+    new = np.flatnonzero(np.diff(power.value) != 0) + 1
+    if len(new) == 0:
+        return power
+    gap_s = np.diff(power.t_s)[new - 1]
+    if update_s is None:
+        late_s = np.minimum(gap_s, UPDATE_S) / 2
+    else:
+        late_s = _late_s(power.t_s[new], np.minimum(gap_s, update_s), update_s)
+    t_s = power.t_s.copy()
+    t_s[new] -= late_s
+    return Series(t_s, power.value)
+
+
+def change_instants(power: Series) -> Series:
+    """The polls that were the first to show a new value; the very first poll is none."""
+    new = np.diff(power.value, prepend=power.value[:1]) != 0
+    return Series(power.t_s[new], power.value[new])
+
+
+def hold_shift_s(sensor: SensorFacts | None) -> float:
+    """How much earlier than it stands a reading was true, s; what is not known shifts nothing.
+
+    A reading at an update at t is the mean over [t−L−W, t−L], centred on t−L−W/2, and stands
+    for one update period, centred on t+U/2: the hold trails by L + (W+U)/2.
+    """
+    if sensor is None:
+        return 0.0
+    return (sensor.lag_s or 0.0) + ((sensor.window_s or 0.0) + (sensor.update_s or 0.0)) / 2
+
+
+def held_energy(power: Series, start_s: float, end_s: float, lag_s: float = 0.0) -> float | None:
+    """∫P dt over the window in joules, zero-order hold, readings shifted earlier by ``lag_s``.
+
+    Holes are filled by the reading before them (at the start by the one after), so that parts sum
+    to the whole. None when readings cover less than ``COVERAGE`` of the window, each for at most
+    ``MAX_HOLD_S``: a dead sensor's last word is no measurement.
+    """
+    if len(power) == 0 or end_s <= start_s:
+        return None
+    first = max(int(np.searchsorted(power.t_s, start_s + lag_s, "right")) - 1, 0)
+    last = max(int(np.searchsorted(power.t_s, end_s + lag_s, "left")), first + 1)
+    times, values = power.t_s[first:last] - lag_s, power.value[first:last]
+    ends = np.append(times[1:], np.inf)
+    covered = np.minimum(np.minimum(ends, times + MAX_HOLD_S), end_s) - np.maximum(times, start_s)
+    if float(np.sum(np.maximum(covered, 0.0))) < COVERAGE * (end_s - start_s):
+        return None
+    edges = np.concatenate(([start_s], times[1:], [end_s]))
+    return float(np.sum(values * np.diff(edges)))
+
+
+def largest_gap_s(power: Series, start_s: float, end_s: float) -> float:
+    """The longest stretch of the window without a reading, its edges counted; ≤ the window."""
+    inside = power.between(start_s, end_s)
+    edges = np.concatenate(([start_s], inside.t_s, [end_s]))
+    return float(np.max(np.diff(edges)))
+
+
+def mended(counter: Series, power: Series | None) -> tuple[Series, tuple[Fall, ...]]:
+    """A cumulative counter (J) without its wraps and resets, and what was mended.
+
+    After a wrap the count goes on exactly. A reset hides what was drawn since the reading before
+    it, so that step (one tick, unless nobody looked) is filled with the held ``power``; without
+    power over it the fall stays in the series, and windows across it have no count.
+    """
+    rises = np.diff(counter.value)
+    falls = []
+    for k in np.flatnonzero(rises < 0):
+        start_s, end_s = float(counter.t_s[k]), float(counter.t_s[k + 1])
+        wrapped = rises[k] + WRAP_J
+        if 0 <= wrapped <= WRAP_MOST_W * (end_s - start_s):
+            rises[k] = wrapped
+            falls.append(Fall(end_s, "wrap", bridged=True))
+            continue
+        held = None if power is None else held_energy(power, start_s, end_s)
+        falls.append(Fall(end_s, "reset", bridged=held is not None))
+        if held is not None:
+            rises[k] = max(held, 0.0)
+    if not falls:
+        return counter, ()
+    return Series(counter.t_s, counter.value[0] + np.append(0.0, np.cumsum(rises))), tuple(falls)
+
+
+def ticks_of(counter: Series, polled_s: Array, tick_s: float | None = None) -> Ticks:
+    """When a counter moved on, from its readings and from all instants at which it was polled.
+
+    ``counter`` may be journalled on change only; ``polled_s`` (increasing) are the polls known
+    from elsewhere. A tick is never older than one period of the counter (``tick_s``, else the
+    median distance of ticks), however long nobody looked.
+    """
+    new = np.flatnonzero(np.diff(counter.value) != 0) + 1
+    if len(new) == 0:
+        return Ticks(Series.of([]), np.empty(0))
+    seen_s, joules = counter.t_s[new], counter.value[new]
+    before_s = counter.t_s[new - 1]
+    if len(polled_s):
+        polls = np.searchsorted(polled_s, seen_s, "left") - 1
+        known = np.where(polls >= 0, polled_s[np.maximum(polls, 0)], -np.inf)
+        before_s = np.maximum(before_s, known)
+    period_s = float(np.median(np.diff(seen_s))) if tick_s is None and len(new) > 1 else tick_s
+    gap_s = seen_s - before_s
+    gap_s = gap_s if period_s is None else np.minimum(gap_s, period_s)
+    return Ticks(Series(seen_s - gap_s / 2, joules), gap_s)
+
+
 def counter_energy(ticks: Series, start_s: float, end_s: float) -> CounterEnergy | None:
     """Edge-aligned counter energy: from the first tick to the last inside the window.
 
-    ``ticks`` holds cumulative joules at the instants the counter was seen to change, so energy
-    and work are taken between the same two edges and the counter's period drops out. None with
-    fewer than two ticks inside, or when the counter fell (a reset).
+    ``ticks`` holds cumulative joules at the instants the counter moved on, so energy and work are
+    taken between the same two edges and the counter's period drops out. None with fewer than two
+    ticks inside, or when the counter fell between them.
     """
     inside = ticks.between(start_s, end_s)
     if len(inside) < 2 or bool(np.any(np.diff(inside.value) < 0)):
@@ -69,28 +234,47 @@ def counter_energy(ticks: Series, start_s: float, end_s: float) -> CounterEnergy
     )
 
 
-def held_energy(power: Series, start_s: float, end_s: float, lag_s: float = 0.0) -> float | None:
-    """∫P dt over the window in joules, zero-order hold, readings shifted earlier by ``lag_s``.
+def sharp_edges(ticks: Ticks, start_s: float, end_s: float) -> tuple[float, float]:
+    """The window drawn in to the ticks near its edges that were seen most sharply.
 
-    None when no reading stands at the window's start, or one would have to stand for longer than
-    ``MAX_HOLD_S``: a dead sensor's last word is no measurement.
+    Of the ticks within ``EDGE_S`` of the outermost, the outermost whose gap is at most twice the
+    smallest: around a window's edges the counter is polled faster, and not from its first moment.
     """
-    times = power.t_s - lag_s
-    first = int(np.searchsorted(times, start_s, "right")) - 1
-    if first < 0 or end_s <= start_s:
-        return None
-    last = int(np.searchsorted(times, end_s, "left"))
-    if float(np.max(np.diff(np.append(times[first:last], end_s)))) > MAX_HOLD_S:
-        return None
-    edges = np.concatenate(([start_s], times[first + 1 : last], [end_s]))
-    return float(np.sum(power.value[first:last] * np.diff(edges)))
+    t_s = ticks.series.t_s
+    inside = np.flatnonzero((t_s >= start_s) & (t_s <= end_s))
+    if len(inside) < 2:
+        return start_s, end_s
+    near = inside[t_s[inside] <= t_s[inside[0]] + EDGE_S]
+    far = inside[t_s[inside] >= t_s[inside[-1]] - EDGE_S][::-1]
+    first, last = (
+        int(group[np.argmax(ticks.gap_s[group] <= 2 * np.min(ticks.gap_s[group]))])
+        for group in (near, far)
+    )
+    if first >= last:
+        first, last = int(inside[0]), int(inside[-1])
+    return float(t_s[first]), float(t_s[last])
 
 
-def largest_gap_s(power: Series, start_s: float, end_s: float) -> float:
-    """The longest stretch of the window without a reading, its edges counted; ≤ the window."""
-    inside = power.between(start_s, end_s)
-    edges = np.concatenate(([start_s], inside.t_s, [end_s]))
-    return float(np.max(np.diff(edges)))
+def _late_s(seen_s: Array, gap_s: Array, period_s: float) -> Array:
+    """How long before it was seen each of a sensor's periodic updates took place, within its gap.
+
+    Every update allows the phases of its gap; of ``NEIGHBOURS`` in a row that phase is taken which
+    most allow, so that a period slightly off or drifting does no harm. Where they allow all alike,
+    or the phase lies outside an update's own gap, it is the middle.
+    """
+    phase = (np.arange(PHASES) + 0.5) / PHASES
+    earliest = ((seen_s - gap_s - seen_s[0]) / period_s)[:, None]
+    width = (gap_s / period_s)[:, None]
+    allowed = np.cumsum(np.mod(phase - earliest, 1.0) < width, axis=0)
+    around = np.arange(len(seen_s))
+    after = np.minimum(around + NEIGHBOURS // 2, len(seen_s) - 1)
+    before = around - NEIGHBOURS // 2 - 1
+    votes = allowed[after] - np.where(before[:, None] >= 0, allowed[np.maximum(before, 0)], 0)
+    most = votes == np.max(votes, axis=1, keepdims=True)
+    agreed = most @ np.exp(2j * np.pi * phase)
+    into = np.mod(np.angle(agreed) / (2 * np.pi) - earliest[:, 0], 1.0)
+    clear = (np.abs(agreed) > 0.1) & (into < width[:, 0])
+    return gap_s - np.where(clear, into * period_s, gap_s / 2)
 
 
 def rise_between(cumulative: Series, start_s: float, end_s: float) -> float | None:

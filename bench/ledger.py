@@ -5,16 +5,36 @@ Both workloads go through the same functions, so hash and token stand on one led
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from bench.energy import Series, counter_energy, held_energy, rise_between
+import numpy as np
+
+from bench.budget import GAIN_U as GAIN_U  # noqa: PLC0414 - kept under this name too
+from bench.budget import OFFSET_U_W as OFFSET_U_W  # noqa: PLC0414
+from bench.budget import Absolute, absolute, aliasing, cross_check
+from bench.energy import (
+    CounterEnergy,
+    Fall,
+    Series,
+    Ticks,
+    counter_energy,
+    held_energy,
+    hold_shift_s,
+    mended,
+    rise_between,
+    sharp_edges,
+    ticks_of,
+    updates,
+)
 from bench.records.journal import ClockPair, Event, Fact, Progress, Sample, Share, Span
 from bench.records.run import (
     Boundary,
     DeviceFacts,
+    Doubt,
     Estimate,
     Idle,
     JoulesSource,
@@ -22,20 +42,24 @@ from bench.records.run import (
     Metrics,
     Window,
 )
-from bench.stats import NORMAL_975, mean_interval, widen
+from bench.stats import NORMAL_975, series_interval, widen
 
-GAIN_U = 0.066
-"""Relative standard uncertainty of a board sensor's gain: RMS of the nine Turing-or-newer cards
-metered in arXiv 2312.02741."""
-OFFSET_U_W = 5 / math.sqrt(3)
-"""Standard uncertainty of a sensor's offset in W: rectangular ±5 W."""
 POWER_FIELDS = ("power_instant_w", "power_average_w", "power_w")
+HOST_FIELDS = ("host_energy_j", "dram_energy_j")
 THROTTLES = ("throttle_thermal_s", "throttle_brake_s")
+IDLE_PARTS = 4
+AROUND_S = 5.0
+"""How much more than a window is looked at to find the grid of a sensor's updates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A journal sorted by what it speaks of."""
+    """A journal sorted by what it speaks of.
+
+    ``series`` holds every field as it was journalled (power at every poll, repeats too); ``ticks``
+    is the energy counter mended of the ``falls`` it took, with each tick as sharply as it was
+    seen; ``load`` is the level (0 or 1) that a calibration put on the device from each instant on.
+    """
 
     series: dict[str, Series]
     progress: dict[str, Series]
@@ -43,38 +67,57 @@ class Book:
     shares: tuple[Share, ...]
     clocks: tuple[ClockPair, ...]
     events: tuple[Event, ...]
+    load: Series
+    ticks: Ticks | None
+    falls: tuple[Fall, ...]
 
     def blocks(self, workload: str) -> list[Span]:
         """The workload's measured blocks in time order."""
-        return [s for s in self.spans if s.phase == "block" and s.workload == workload]
+        return self.of_phase("block", workload)
+
+    def observer(self, workload: str) -> list[Span]:
+        """The workload's stretches under other sampling periods (``Span.poll_s``)."""
+        return self.of_phase("observer", workload)
+
+    def of_phase(self, phase: str, workload: str | None) -> list[Span]:
+        """The spans of one phase and workload in time order."""
+        found = (s for s in self.spans if s.phase == phase and s.workload == workload)
+        return sorted(found, key=lambda span: span.start_s)
 
 
 def open_book(facts: Iterable[Fact]) -> Book:
-    """Sort a journal."""
+    """Sort a journal, in whatever order its facts come."""
     samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
     progress: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    load: list[tuple[float, float]] = []
     spans, shares, clocks, events = [], [], [], []
     for fact in facts:
-        match fact:
-            case Sample():
-                samples[fact.field].append((fact.t_s, fact.value))
-            case Progress():
-                progress[fact.workload].append((fact.t_s, float(fact.units)))
-            case Span():
-                spans.append(fact)
-            case Share():
-                shares.append(fact)
-            case ClockPair():
-                clocks.append(fact)
-            case Event():
-                events.append(fact)
+        if isinstance(fact, Sample):
+            samples[fact.field].append((fact.t_s, fact.value))
+        elif isinstance(fact, Progress):
+            progress[fact.workload].append((fact.t_s, float(fact.units)))
+        elif isinstance(fact, Share):
+            shares.append(fact)
+        elif isinstance(fact, ClockPair):
+            clocks.append(fact)
+        elif isinstance(fact, Span):
+            spans.append(fact)
+        else:
+            events.append(fact)
+            if fact.name == "load":
+                load.append((fact.t_s, float(fact.data["level"])))
+    series = {name: Series.of(points) for name, points in samples.items()}
+    ticks, falls = _ticks(series)
     return Book(
-        {name: Series.of(points) for name, points in samples.items()},
+        series,
         {name: Series.of(points) for name, points in progress.items()},
         tuple(spans),
         tuple(shares),
         tuple(clocks),
         tuple(events),
+        Series.of(load),
+        ticks,
+        falls,
     )
 
 
@@ -91,8 +134,7 @@ def window(book: Book, span: Span, meter: MeterFacts) -> Window | None:
     if len(inside) < 2:
         return None
     start_s, end_s = float(inside.t_s[0]), float(inside.t_s[-1])
-    ticks = book.series.get("energy_j")
-    counted = counter_energy(ticks, start_s, end_s) if ticks is not None else None
+    counted = _counted(book, start_s, end_s)
     if counted is not None:
         start_s, end_s = counted.start_s, counted.end_s
     first, last = marks.at(start_s), marks.at(end_s)
@@ -115,15 +157,24 @@ def windows(book: Book, workload: str, meter: MeterFacts) -> tuple[Window, ...]:
 
 
 def metrics(
-    blocks: tuple[Window, ...], meter: MeterFacts, device: DeviceFacts, idle: Idle
+    blocks: tuple[Window, ...],
+    meter: MeterFacts,
+    device: DeviceFacts,
+    idle: Idle,
+    *,
+    book: Book | None = None,
+    launch_s: float | None = None,
 ) -> Metrics:
-    """Rates and joules of one workload with their intervals; what is unknown is None."""
-    rates = [w.units / (w.end_s - w.start_s) for w in blocks]
+    """Rates and joules of one workload with their intervals; what is unknown is None.
+
+    ``blocks`` in time order. The ``book`` they were taken from tells how sharp their edges are,
+    how far the power swings and what the host drew; ``launch_s`` is the workload's launch period.
+    """
     joules = [joules_of(w, meter) for w in blocks]
     known = [j for j in joules if j is not None]
     complete = bool(known) and len(known) == len(blocks)
     base = Metrics(
-        units_per_s=mean_interval(rates),
+        units_per_s=series_interval([w.units / (w.end_s - w.start_s) for w in blocks]),
         watts=None,
         boundary=boundary(device),
         joules_per_unit=None,
@@ -131,34 +182,49 @@ def metrics(
         joules_per_unit_net=None,
         joules_source="unavailable",
         reason=_missing(meter, blocks, complete),
+        host_watts=None if book is None else _host_watts(book, blocks),
     )
-    if not complete or len(blocks) < 2 or any(w.units <= 0 for w in blocks):
+    if not complete or any(w.units <= 0 for w in blocks):
         return base
-    per_unit = mean_interval([j / w.units for j, w in zip(known, blocks, strict=True)])
-    watts = mean_interval([j / (w.end_s - w.start_s) for j, w in zip(known, blocks, strict=True)])
-    return Metrics(
-        units_per_s=base.units_per_s,
+    per_unit = series_interval([j / w.units for j, w in zip(known, blocks, strict=True)])
+    watts = series_interval([j / (w.end_s - w.start_s) for j, w in zip(known, blocks, strict=True)])
+    if per_unit is None or watts is None:
+        return base
+    doubts = _doubts(blocks, meter, book, launch_s, _swing(watts, device, idle, book))
+    whole = absolute(per_unit, watts, meter, doubts)
+    found = whole if isinstance(whole, Absolute) else None
+    return replace(
+        base,
         watts=watts,
-        boundary=base.boundary,
         joules_per_unit=per_unit,
-        joules_per_unit_absolute=_absolute(per_unit, watts, meter),
+        joules_per_unit_absolute=found.estimate if found else None,
         joules_per_unit_net=_net(known, blocks, idle),
         joules_source=_source(meter, blocks),
-        reason=_missing_absolute(meter),
+        reason=whole if isinstance(whole, str) else None,
+        budget=found.budget if found else (),
     )
+
+
+def launch_period_s(book: Book, workload: str) -> float | None:
+    """The launch-group length that a workload said it was last prepared with, s."""
+    for event in reversed(book.events):
+        if event.name == "prepared" and event.data["name"] == workload:
+            found = event.data["config"].get("group_s")
+            return None if found is None else float(found)
+    return None
 
 
 def idle_power(book: Book, meter: MeterFacts) -> Idle:
-    """Mean power of the idle spans; the interval is over their quarters."""
+    """Mean power of the idle spans, before the blocks and after; the interval is over quarters."""
     if meter.source in ("none", "assumed"):
         return Idle(None, meter.reason or "no instrument read the power")
     parts = []
-    for span in (s for s in book.spans if s.phase == "idle"):
-        quarter = (span.end_s - span.start_s) / 4
-        for k in range(4):
-            watts = _mean_power(book, span.start_s + k * quarter, span.start_s + (k + 1) * quarter)
+    for span in book.of_phase("idle", None):
+        edges = np.linspace(span.start_s, span.end_s, IDLE_PARTS + 1).tolist()
+        for start_s, end_s in itertools.pairwise(edges):
+            watts = _mean_power(book, start_s, end_s, meter)
             parts += [] if watts is None else [watts]
-    found = mean_interval(parts)
+    found = series_interval(parts)
     return Idle(found, None if found else "no reading fell into an idle stretch")
 
 
@@ -176,18 +242,37 @@ def boundary(device: DeviceFacts) -> Boundary:
 
 def power_series(book: Book) -> Series | None:
     """The polled power that says most: instant, else average, else the power-usage reading."""
-    for name in POWER_FIELDS:
-        if name in book.series:
-            return book.series[name]
-    return None
+    return _power(book.series)
+
+
+def _ticks(series: dict[str, Series]) -> tuple[Ticks | None, tuple[Fall, ...]]:
+    counter = series.get("energy_j")
+    if counter is None:
+        return None, ()
+    power = _power(series)
+    whole, falls = mended(counter, power)
+    polled_s = counter.t_s if power is None else power.t_s
+    return ticks_of(whole, polled_s), falls
+
+
+def _power(series: dict[str, Series]) -> Series | None:
+    return next((series[name] for name in POWER_FIELDS if name in series), None)
+
+
+def _counted(book: Book, start_s: float, end_s: float) -> CounterEnergy | None:
+    if book.ticks is None:
+        return None
+    return counter_energy(book.ticks.series, *sharp_edges(book.ticks, start_s, end_s))
 
 
 def _integral_j(book: Book, start_s: float, end_s: float, meter: MeterFacts) -> float | None:
     power = power_series(book)
     if power is None:
         return None
-    lag_s = (meter.sensor.lag_s or 0.0) if meter.sensor else 0.0
-    return held_energy(power, start_s, end_s, lag_s)
+    sensor = meter.sensor
+    lag_s = hold_shift_s(sensor)
+    near = power.between(start_s - AROUND_S, end_s + lag_s + AROUND_S)
+    return held_energy(updates(near, sensor.update_s if sensor else None), start_s, end_s, lag_s)
 
 
 def _throttled_s(book: Book, start_s: float, end_s: float) -> float | None:
@@ -197,30 +282,76 @@ def _throttled_s(book: Book, start_s: float, end_s: float) -> float | None:
     return math.fsum(known) if known else None
 
 
-def _mean_power(book: Book, start_s: float, end_s: float) -> float | None:
-    ticks = book.series.get("energy_j")
-    counted = counter_energy(ticks, start_s, end_s) if ticks is not None else None
+def _mean_power(book: Book, start_s: float, end_s: float, meter: MeterFacts) -> float | None:
+    counted = _counted(book, start_s, end_s)
     if counted is not None:
         return counted.joules / (counted.end_s - counted.start_s)
-    power = power_series(book)
-    held = held_energy(power, start_s, end_s) if power is not None else None
+    held = _integral_j(book, start_s, end_s, meter)
     return None if held is None else held / (end_s - start_s)
 
 
-def _absolute(
-    per_unit: Estimate | None, watts: Estimate | None, meter: MeterFacts
-) -> Estimate | None:
-    """Repeatability widened by the sensor's own gain and offset; None where neither is known."""
-    if per_unit is None or watts is None or meter.source not in _PRIORS:
+def _host_watts(book: Book, blocks: Sequence[Window]) -> Estimate | None:
+    """What the host's own counters showed over the same windows; None unless over all of them."""
+    counters = [book.series[name] for name in HOST_FIELDS if name in book.series]
+    if not counters:
         return None
-    offset = OFFSET_U_W / watts.mid if watts.mid > 0 else 0.0
-    gain = _PRIORS[meter.source]
-    return widen(per_unit, [per_unit.mid * gain, per_unit.mid * offset])
+    watts = []
+    for w in blocks:
+        found = [counter_energy(each, w.start_s, w.end_s) for each in counters]
+        known = [each for each in found if each is not None]
+        if len(known) == len(counters):
+            watts.append(math.fsum(each.joules / (each.end_s - each.start_s) for each in known))
+    return series_interval(watts) if len(watts) == len(blocks) else None
 
 
-_PRIORS = dict.fromkeys(
-    ("nvml-counter", "nvml-instant", "nvml-average", "nvml-power-usage", "sim"), GAIN_U
-)
+def _doubts(
+    blocks: Sequence[Window],
+    meter: MeterFacts,
+    book: Book | None,
+    launch_s: float | None,
+    swing: float,
+) -> list[Doubt]:
+    """The lines of the budget that depend on how this run went."""
+    both = [w for w in blocks if w.counter_j is not None and w.integral_j is not None]
+    counted = math.fsum(w.counter_j or 0.0 for w in both)
+    held = math.fsum(w.integral_j or 0.0 for w in both)
+    other = meter.correction is not None and meter.correction.field != _field(book, blocks)
+    seconds = math.fsum(w.end_s - w.start_s for w in blocks)
+    found = [
+        None if book is None else _edges(book, blocks),
+        aliasing(meter.sensor, launch_s, seconds, swing),
+        cross_check(counted, held, always=other),
+    ]
+    return [doubt for doubt in found if doubt is not None]
+
+
+def _field(book: Book | None, blocks: Sequence[Window]) -> str | None:
+    """Whose joules are reported: the counter's, or those of which readings."""
+    if all(w.counter_j is not None for w in blocks):
+        return "energy_j"
+    return next((name for name in POWER_FIELDS if book and name in book.series), None)
+
+
+def _edges(book: Book, blocks: Sequence[Window]) -> Doubt | None:
+    """How late the ticks at the edges may have been seen, as if it were alike in all blocks."""
+    if book.ticks is None or any(w.counter_j is None for w in blocks):
+        return None
+    shares = [book.ticks.seconds_u(w.start_s, w.end_s) / (w.end_s - w.start_s) for w in blocks]
+    text = "ticks of the counter seen late: the gap between two polls over √6"
+    return Doubt("edges", max(shares), text)
+
+
+def _swing(watts: Estimate, device: DeviceFacts, idle: Idle, book: Book | None) -> float:
+    """The most by which unseen power may differ from seen, relative to the mean.
+
+    From idle (else nothing) up to the power limit, or to the highest reading.
+    """
+    if watts.mid <= 0:
+        return 0.0
+    power = None if book is None else power_series(book)
+    highest_w = watts.mid if power is None or len(power) == 0 else float(np.max(power.value))
+    lowest_w = idle.watts.mid if idle.watts else 0.0
+    return max(highest_w, device.power_limit_w or 0.0) / watts.mid - lowest_w / watts.mid
 
 
 def _net(joules: list[float], blocks: tuple[Window, ...], idle: Idle) -> Estimate | None:
@@ -231,7 +362,7 @@ def _net(joules: list[float], blocks: tuple[Window, ...], idle: Idle) -> Estimat
     gross = [j / w.units for j, w in zip(joules, blocks, strict=True)]
     idle_w = idle.watts
     pairs = zip(gross, seconds_per_unit, strict=True)
-    net = mean_interval([each - idle_w.mid * seconds for each, seconds in pairs])
+    net = series_interval([each - idle_w.mid * seconds for each, seconds in pairs])
     if net is None:
         return None
     mean_s = math.fsum(seconds_per_unit) / len(seconds_per_unit)
@@ -258,11 +389,3 @@ def _missing(meter: MeterFacts, blocks: tuple[Window, ...], complete: bool) -> s
     if not complete:
         return "the meter gave no reading for at least one block"
     return "one block has no spread, so no interval" if len(blocks) == 1 else None
-
-
-def _missing_absolute(meter: MeterFacts) -> str | None:
-    if meter.source in _PRIORS:
-        return None
-    if meter.source == "assumed":
-        return "the watts are assumed: how far they are off is not known, so no absolute interval"
-    return f"no published gain error for {meter.source} on this device: no absolute interval"

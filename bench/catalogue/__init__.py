@@ -16,11 +16,13 @@ from pathlib import Path
 from bench import economics
 from bench.catalogue.tomlfile import ProfileError, Table, Unit, nearest, read_table
 from bench.economics import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
+from bench.records.journal import Field
 from bench.records.market import (
     AsicProfile,
     GpuProfile,
     MarketProfile,
     ModelConfig,
+    ReadingProfile,
     RentPrice,
     SensorProfile,
     SimulatedLoad,
@@ -74,6 +76,11 @@ _GB_PER_S = Unit("GB/s", "B/s", 1e9)
 _TFLOPS = Unit("TFLOP/s", "FLOP/s", 1e12)
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_READINGS: dict[str, Field] = {
+    "instant": "power_instant_w",
+    "average": "power_average_w",
+    "usage": "power_w",
+}
 _SETS = {"btc": _USD, "power": _POWER_PRICE, "token": _TOKEN_PRICE, "rent": _RENT}
 _ASIC_SETS = {"ths": _HASHRATE, "watts": _WATTS}
 
@@ -144,7 +151,7 @@ def load_gpu(name: str) -> GpuProfile:
         memory_bytes=table.value("memory", _GB),
         bandwidth_bytes_per_s=table.value("bandwidth", _GB_PER_S),
         fp32_flops=table.value("fp32", _TFLOPS),
-        bf16_flops=table.value("bf16", _TFLOPS),
+        bf16_flops=table.value_or_none("bf16", _TFLOPS),
         fp8_flops=table.value_or_none("fp8", _TFLOPS),
         tdp_w=table.value("tdp", _WATTS),
         host_w=table.value("host", _WATTS),
@@ -301,16 +308,27 @@ def _rent_price(table: Table) -> RentPrice:
 def _sensor(table: Table | None) -> SensorProfile | None:
     if table is None:
         return None
-    sensor = SensorProfile(
+    tick = table.value("counter_tick", _SECONDS)
+    readings = {}
+    for name, field in _READINGS.items():
+        if (reading := table.table_or_none(name)) is not None:
+            readings[field] = _reading(reading)
+    table.end()
+    if not readings:
+        raise table.error("instant", "is missing", f"add one of: {', '.join(_READINGS)}")
+    return SensorProfile(readings, tick)
+
+
+def _reading(table: Table) -> ReadingProfile:
+    reading = ReadingProfile(
         update_s=table.value("update", _SECONDS),
         window_s=table.value("window", _SECONDS),
         lag_s=table.value("lag", _LAG),
         gain=table.value("gain", _GAIN),
         offset_w=table.value("offset", _OFFSET),
-        counter_tick_s=table.value("counter_tick", _SECONDS),
     )
     table.end()
-    return sensor
+    return reading
 
 
 def _simulation(table: Table | None) -> SimulationProfile | None:

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import typer
 
 from bench.cli.all_command import all_command
+from bench.cli.calibrate_command import calibrate_command
 from bench.cli.help import Sectioned
 from bench.cli.refusal import BUG, USAGE, Refusal
+from bench.cli.run_command import SETTINGS, run_command
 from bench.cli.signals import refusing
+from bench.cli.verify_command import verify_command
 
 _PAIR = re.compile(r"[a-z]+=")
 
@@ -25,6 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("all", cls=Sectioned)(all_command)
+app.command("calibrate", cls=Sectioned)(calibrate_command)
+app.command("run", cls=Sectioned, context_settings=SETTINGS)(run_command)
+app.command("verify", cls=Sectioned)(verify_command)
 
 
 @app.callback()
@@ -56,7 +62,12 @@ def _call(arguments: list[str]) -> object:
 
 
 def spread_sets(arguments: Sequence[str]) -> list[str]:
-    """``--set btc=1 power=2`` as the parser knows it: ``--set btc=1 --set power=2``."""
+    """``--set btc=1 power=2`` as the parser knows it: ``--set btc=1 --set power=2``.
+
+    What follows ``run`` belongs to another program and is left alone.
+    """
+    if arguments[:1] == ["run"]:
+        return list(arguments)
     spread: list[str] = []
     setting = False
     for argument in arguments:

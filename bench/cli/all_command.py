@@ -12,6 +12,7 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
     device: options.Device = None,
     meter: options.Meter = "auto",
     assume_watts: options.AssumeWatts = None,
+    sim_fault: options.SimFaults = None,
     wait: options.Wait = False,
     grade: options.Grade = options.GradeChoice.STANDARD,
     window: options.Window = None,
@@ -30,14 +31,15 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
     """Run both workloads on one device, write the record, give the verdict."""
     import secrets
 
-    from bench.cli.request import Request
+    from bench.cli.request import AllRequest
     from bench.cli.session import run_all
 
-    request = Request(
+    request = AllRequest(
         gpu=gpu,
         device=device,
         meter=meter,
         assume_watts=assume_watts,
+        sim_faults=tuple(sim_fault or ()),
         wait=wait,
         grade=grade.value,
         window_s=window,

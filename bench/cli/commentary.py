@@ -17,10 +17,15 @@ from bench.store import Journal
 DOING = {
     "prepare": "{} loads and compiles",
     "verify": "{} is checked against its reference before it is timed",
+    "calibrate": "the power sensor is characterised under {} going on and off",
     "idle": "idle power",
     "warmup": "{} warms up",
+    "steady": "{} runs until its power is seen to be steady",
+    "observer": "{} runs with less and more sampling, to see what sampling costs",
     "block": "{} block {}/{}",
 }
+
+REGROUP = "{} groups its launches so that the sensor cannot lock to them"
 
 
 class Commentary:
@@ -41,6 +46,7 @@ class Commentary:
         self._units = units
         self._blocks = blocks
         self._booked: dict[str, list[Window]] = {name: [] for name in units}
+        self._prepared: set[str] = set()
         self._doing = ""
         self._begun: tuple[str, float] | None = None
 
@@ -49,8 +55,11 @@ class Commentary:
         self.end_setup()
         name = step.workload or ""
         done = len(self._booked.get(name, ())) + 1
-        self._doing = DOING[step.name].format(name, done, self._blocks)
-        if step.name in {"prepare", "verify"}:
+        again = step.name == "prepare" and name in self._prepared
+        doing = REGROUP if again else DOING[step.name]
+        self._doing = doing.format(name, done, self._blocks)
+        self._prepared |= {name} if step.name == "prepare" else set()
+        if step.name in {"prepare", "verify"} and not again:
             key = name if step.name == "prepare" else f"{name}.verify"
             self._begun = (key, time.monotonic())
         self.tick(left_s)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.output import write_json
 from bench.cli.refusal import OK
-from bench.cli.request import Request
+from bench.cli.request import AllRequest
 from bench.plan import total_seconds
 from bench.records.record import Plan
 from bench.records.run import DeviceFacts, MeterFacts
@@ -27,7 +27,7 @@ AROUND_S = 2.0
 
 
 def show_plan(
-    plan: Plan, meter: MeterFacts, device: DeviceFacts, request: Request, console: Console
+    plan: Plan, meter: MeterFacts, device: DeviceFacts, request: AllRequest, console: Console
 ) -> int:
     """--dry-run: every step with its seconds, the whole with its most kWh."""
     simulated = device.kind == "sim"

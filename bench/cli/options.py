@@ -47,6 +47,16 @@ AssumeWatts = Annotated[
         rich_help_panel=DEVICE,
     ),
 ]
+SimFaults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sim-fault",
+        metavar="NAME[=VALUE][@SECONDS]",
+        help="What goes wrong on a simulated card, such as throttle, reset or gain=1.1;"
+        " repeatable, the documentation lists them.",
+        rich_help_panel=DEVICE,
+    ),
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for a busy device.", rich_help_panel=DEVICE)
 ]

@@ -6,15 +6,30 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from bench.cli.request import Request
 from bench.store import StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 NARROWEST = 20
+
+
+class Asked(Protocol):
+    """What any command is asked about its output."""
+
+    @property
+    def json_out(self) -> str | None:
+        """Where the JSON goes; "-" is stdout."""
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the JSON alone may go to stdout."""
+
+    @property
+    def no_color(self) -> bool:
+        """Whether colours are unwelcome."""
 
 
 class Steady:
@@ -58,7 +73,7 @@ class Steady:
         os.close(nowhere)
 
 
-def open_console(request: Request) -> Console:
+def open_console(request: Asked) -> Console:
     """The terminal or log that a person reads."""
     from rich.console import Console
 
@@ -73,7 +88,7 @@ def open_console(request: Request) -> Console:
     return console
 
 
-def write_json(request: Request, text: str) -> None:
+def write_json(request: Asked, text: str) -> None:
     """Where --json wants it, if anywhere; StoreError when it cannot be written there."""
     if request.json_out is None:
         return

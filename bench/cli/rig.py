@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.refusal import ENVIRONMENT, USAGE, Refusal
-from bench.cli.request import Request
+from bench.cli.request import AllRequest, Request, faults_of
+from bench.plan import CALIBRATE_S, GRADES, block_seconds, steps, total_seconds
 from bench.ports import Clock, Meter, MeterError, Worker
 from bench.records.run import DeviceFacts, WorkloadFacts
 from bench.roofline import decode_bytes, fits
@@ -46,17 +47,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """The opened meter, the clock, and how to start the workers once the plan stands."""
+    """The opened meter, the clock, and how to start workers by name for a window and a seed."""
 
     meter: Meter
     clock: Clock
-    start_workers: Callable[[float, int], dict[str, Worker]]
+    start_workers: Callable[[Sequence[str], float, int], dict[str, Worker]]
 
 
 def find_target(request: Request) -> Target:
     """The device asked for; without one the first visible GPU, else the CPU and a note."""
     if request.device is not None and request.device.startswith("sim:"):
-        return _simulated(request.device.removeprefix("sim:"))
+        return _simulated(request.device.removeprefix("sim:"), request)
     if request.device == "cpu":
         return _cpu(None)
     from bench.meters.nvml import first_visible, resolve
@@ -73,7 +74,7 @@ def find_target(request: Request) -> Target:
         return _cpu(f"No usable NVIDIA GPU ({why}): measuring the CPU instead.")
 
 
-def choose_model(request: Request, target: Target) -> ModelConfig:
+def choose_model(request: AllRequest, target: Target) -> ModelConfig:
     """The model asked for, else the device's default."""
     from bench.catalogue import load_model
 
@@ -90,8 +91,8 @@ def choose_model(request: Request, target: Target) -> ModelConfig:
     return _largest_that_fits(target.facts)
 
 
-def open_rig(request: Request, target: Target, model: ModelConfig) -> Rig:
-    """Open the meter; a Refusal says what is missing."""
+def open_rig(request: Request, target: Target, model: ModelConfig | None) -> Rig:
+    """Open the meter; a Refusal says what is missing. Without a model nothing can be decoded."""
     if target.card is not None:
         return _simulated_rig(request, target, target.card)
     from bench.machine import RealClock
@@ -99,22 +100,22 @@ def open_rig(request: Request, target: Target, model: ModelConfig) -> Rig:
 
     clock = RealClock()
 
-    def start_workers(window_s: float, seed: int) -> dict[str, Worker]:
-        return _start_workers(target, model, window_s, seed)
+    def start_workers(names: Sequence[str], window_s: float, seed: int) -> dict[str, Worker]:
+        return _start_workers(names, target, model, window_s, seed)
 
     def simulated(name: str | None) -> Meter:
         return open_beside(_card(name or "")[1], clock, request.seed, target.facts)
 
-    return Rig(_open_meter(request, target, simulated), clock, start_workers)
+    return Rig(_open_meter(request, target, simulated, clock), clock, start_workers)
 
 
 def _open_meter(
-    request: Request, target: Target, simulated: Callable[[str | None], Meter]
+    request: Request, target: Target, simulated: Callable[[str | None], Meter], clock: Clock
 ) -> Meter:
     from bench.meters import open_meter
 
     try:
-        return open_meter(request.meter_spec, target.facts, simulated)
+        return open_meter(request.meter_spec, target.facts, simulated, clock)
     except MeterError as error:
         raise Refusal(ENVIRONMENT, str(error)) from error
     except ValueError as error:
@@ -122,7 +123,7 @@ def _open_meter(
 
 
 def _start_workers(
-    target: Target, model: ModelConfig, window_s: float, seed: int
+    names: Sequence[str], target: Target, model: ModelConfig | None, window_s: float, seed: int
 ) -> dict[str, Worker]:
     from bench.store import cache_dir
     from bench.workers import ProcessWorker
@@ -133,12 +134,11 @@ def _start_workers(
         "NUMBA_CACHE_DIR": str(cache / "numba"),
         "CUPY_CACHE_DIR": str(cache / "cupy"),
     }
-    arguments = {
-        "sha256d": _hash_arguments(target.facts, window_s, seed),
-        "decode": _decode_arguments(target.facts, model, seed),
-    }
+    arguments = {"sha256d": _hash_arguments(target.facts, window_s, seed)}
+    if model is not None:
+        arguments["decode"] = _decode_arguments(target.facts, model, seed)
     try:
-        return {name: ProcessWorker(name, given, environment) for name, given in arguments.items()}
+        return {name: ProcessWorker(name, arguments[name], environment) for name in names}
     except OSError as error:
         text = f"cannot start the worker processes: {error.strerror}; raise the limits (ulimit -a)"
         raise Refusal(ENVIRONMENT, text) from error
@@ -205,8 +205,11 @@ def _card(name: str) -> tuple[GpuProfile, Card]:
     return profile, card
 
 
-def _simulated(name: str) -> Target:
+def _simulated(name: str, request: Request) -> Target:
+    from bench.simulate import KINDS
+
     profile, card = _card(name)
+    faults = faults_of(request)
     facts = DeviceFacts(
         kind="sim",
         name=f"sim:{name}",
@@ -217,7 +220,8 @@ def _simulated(name: str) -> Target:
         power_limit_default_w=profile.tdp_w.value,
         power_limit_max_w=profile.tdp_w.value,
         profile=profile.name,
-        truth=card.truth,
+        features=tuple(f"sim-fault {fault}" for fault in faults),
+        truth=None if any(KINDS[fault.name].of_work for fault in faults) else card.truth,
     )
     return Target(facts, profile, card, f"{name} is simulated: its power and rates are made up.")
 
@@ -232,12 +236,13 @@ def _simulated_rig(request: Request, target: Target, card: Card) -> Rig:
     assert target.profile is not None, "a simulated card comes from a profile"
     loads = _simulation(target.profile).loads
     clock = VirtualClock()
-    device = SimulatedDevice(card, request.seed)
+    strike_s = _strike_s(request)
+    device = SimulatedDevice(card, request.seed, faults=faults_of(request), strike_s=strike_s)
 
-    def start_workers(_window_s: float, _seed: int) -> dict[str, Worker]:
+    def start_workers(names: Sequence[str], _window_s: float, _seed: int) -> dict[str, Worker]:
         return {
-            name: SimulatedWorker(_simulated_facts(name, load.config), device, clock)
-            for name, load in loads.items()
+            name: SimulatedWorker(_simulated_facts(name, loads[name].config), device, clock)
+            for name in names
         }
 
     def simulated(name: str | None) -> Meter:
@@ -245,7 +250,22 @@ def _simulated_rig(request: Request, target: Target, card: Card) -> Rig:
             raise Refusal(USAGE, f"--meter sim:{name}: {target.facts.name} has a sensor of its own")
         return SimulatedMeter(device, clock, mismatch=False)
 
-    return Rig(_open_meter(request, target, simulated), clock, start_workers)
+    return Rig(_open_meter(request, target, simulated, clock), clock, start_workers)
+
+
+def _strike_s(request: Request) -> float:
+    """When faults strike that were given no moment: amid the blocks, else amid a calibration."""
+    if not isinstance(request, AllRequest):
+        return CALIBRATE_S / 2
+    grade = GRADES[request.grade]
+    block_s = block_seconds(grade, request.window_s, None)
+    calibrate, names = grade.ranked, ("sha256d", "decode")
+    plan = steps(
+        grade, names, block_s=block_s, metered=True, calibrate=calibrate, setup_s={}, sensor=None
+    )
+    first = [step.name for step in plan].index("block")
+    blocks_s = total_seconds(step for step in plan if step.name == "block")
+    return total_seconds(plan[:first]) + blocks_s / 2
 
 
 def _simulated_facts(name: str, config: dict[str, Any]) -> WorkloadFacts:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
 from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
 from bench.cli.output import open_console, write_json
@@ -21,16 +25,18 @@ from bench.cli.refusal import (
     USAGE,
     Refusal,
 )  # fmt: skip
-from bench.cli.request import Request, check
+from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Rig, Target, choose_model, find_target, open_rig
 from bench.cli.signals import interruptible
-from bench.derive import Derived, Raw, derive
+from bench.derive import decide, derive
 from bench.machine import clock_pair, host_facts, software
 from bench.measure import Bench, Outcome, measure
-from bench.plan import GRADES, block_seconds, steps
-from bench.records.market import Decision, MarketProfile
+from bench.plan import GRADES
+from bench.protocol import Protocol
+from bench.records.journal import Event, Fact
+from bench.records.market import MarketProfile
 from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
-from bench.records.run import MeterFacts
+from bench.records.run import DeviceFacts, MeterFacts
 from bench.report.screen import open_screen, say
 from bench.store import (
     Busy,
@@ -43,23 +49,24 @@ from bench.store import (
     save,
     to_json,
 )  # fmt: skip
-from bench.verdict import judge
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 UNITS = {"sha256d": "hash", "decode": "token"}
+WAIT_POLL_S = 1.0
 FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
     "device": DEVICE_FAILED, "unverified": INVALID, "bug": BUG,
 }  # fmt: skip
 
 
-def run_all(request: Request) -> int:
+def run_all(request: AllRequest) -> int:
     """Everything ``bench all`` does; raises Refusal with the status that fits."""
-    check(request)
+    check_all(request)
     console = open_console(request)
     market, target, profiles = _open_world(request)
+    _refuse_shared(target.facts, request)
     if target.note is not None:
         say(console, target.note)
     try:
@@ -67,6 +74,7 @@ def run_all(request: Request) -> int:
         if request.dry_run:
             return session.show_plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
+            await_device(target.facts, wait=request.wait)
             return session.run()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
@@ -79,7 +87,7 @@ class Session:
 
     def __init__(
         self,
-        request: Request,
+        request: AllRequest,
         console: Console,
         target: Target,
         market: MarketProfile,
@@ -94,61 +102,80 @@ class Session:
 
     def run(self) -> int:
         """Plan, measure, derive, judge, save, show."""
-        rig = open_rig(self.request, self.target, self.profiles.model)
-        meter = rig.meter.facts()
-        plan = self._plan(meter)
         started = dt.datetime.now(dt.UTC)
+        rig = open_rig(self.request, self.target, self.profiles.model)
+        meter = recall(rig.meter.facts(), self.target.facts)
         with Journal(self.request.out, new_run_id(started)) as journal:
-            outcome = self._measure(rig, plan, journal)
-            record = self._record(started, meter, plan, outcome, journal)
+            course = self._course(meter, started, journal.facts)
+            plan = self._plan(course)
+            opened = {
+                "device": asdict(self.target.facts),
+                "meter": asdict(meter),
+                "plan": asdict(plan),
+                "started_at": stamp(started),
+            }
+            journal.append(Event(rig.clock.now(), "opened", opened))
+            outcome = self._measure(rig, plan, course, journal)
+            record = self._record(started, plan, outcome, journal)
             saved = save(record, self.request.out)
             journal.compress()
+        keep(record.meter, self.target.facts)
         self._show(record, saved)
         return exit_status(record, outcome, self.request)
 
     def show_plan(self) -> int:
         """--dry-run: open the meter, for the plan depends on it, and measure nothing."""
         rig = open_rig(self.request, self.target, self.profiles.model)
-        meter = rig.meter.facts()
+        meter = recall(rig.meter.facts(), self.target.facts)
         rig.meter.stop()
-        plan = self._plan(meter)
+        plan = self._plan(self._course(meter, dt.datetime.now(dt.UTC), ()))
         return show_plan(plan, meter, self.target.facts, self.request, self.console)
 
-    def _plan(self, meter: MeterFacts) -> Plan:
-        block_s = block_seconds(self.grade, self.request.window_s, meter.sensor)
+    def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
-        walk = steps(
+        return Protocol(
             self.grade,
             tuple(UNITS),
-            block_s=block_s,
-            metered=meter.source not in ("none", "assumed") and not meter.mismatch,
+            device=self.target.facts,
+            meter=meter,
+            window_s=self.request.window_s,
             setup_s={} if simulated else {**FIRST_SETUP_S, **remembered_setup()},
+            facts=facts,
+            made_at=stamp(started),
         )
+
+    def _plan(self, course: Protocol) -> Plan:
         return Plan(
             grade=self.grade.name,
             seed=self.request.seed,
             blocks=self.grade.blocks,
-            block_s=block_s,
+            block_s=course.block_s,
             settle_s=self.grade.settle_s,
             model=self.profiles.model.name,
             market=self.market.name,
             sets=self.request.sets,
             meter=self.request.meter_spec,
-            steps=walk,
+            steps=course.steps,
         )
 
-    def _measure(self, rig: Rig, plan: Plan, journal: Journal) -> Outcome:
+    def _measure(self, rig: Rig, plan: Plan, course: Protocol, journal: Journal) -> Outcome:
         screen = open_screen(self.console)
         watch = Commentary(screen, journal, rig.meter.facts(), UNITS, plan.blocks)
         window_s = plan.blocks * plan.block_s
         try:
             with interruptible():
-                workers = rig.start_workers(window_s, plan.seed)
+                workers = rig.start_workers(tuple(UNITS), window_s, plan.seed)
                 bench = Bench(
-                    self.target.facts, workers, rig.meter, rig.clock, journal.append, watch
+                    self.target.facts,
+                    workers,
+                    rig.meter,
+                    rig.clock,
+                    journal.append,
+                    watch,
+                    plan.seed,
                 )
                 journal.append(clock_pair())
-                outcome = measure(bench, plan.steps)
+                outcome = measure(bench, course)
         finally:
             rig.meter.stop()
             screen.close()
@@ -159,47 +186,34 @@ class Session:
         return outcome
 
     def _record(
-        self,
-        started: dt.datetime,
-        meter: MeterFacts,
-        plan: Plan,
-        outcome: Outcome,
-        journal: Journal,
+        self, started: dt.datetime, plan: Plan, outcome: Outcome, journal: Journal
     ) -> RunRecord:
         finished = dt.datetime.now(dt.UTC)
-        derived = derive(_raw(self.target, meter, plan, outcome), journal.facts)
         sources = {k: v for facts in outcome.workloads.values() for k, v in facts.sources.items()}
+        derived = derive(journal.facts)
         return RunRecord(
             schema=SCHEMA,
             run_id=journal.run_id,
-            started_at=_stamp(started),
-            finished_at=_stamp(finished),
+            started_at=stamp(started),
+            finished_at=stamp(finished),
             software=software(sources),
             host=host_facts(),
             device=self.target.facts,
-            meter=meter,
+            meter=derived.meter,
             plan=plan,
             idle=derived.idle,
             workloads=derived.workloads,
             validity=derived.validity,
             market=self.market,
             profiles=self.profiles,
-            verdict=self._judge(derived, finished.date()),
-        )
-
-    def _judge(self, derived: Derived, today: dt.date) -> Decision:
-        return judge(
-            device=self.target.facts,
-            workloads=derived.workloads,
-            validity=derived.validity,
-            idle=derived.idle,
-            market=self.market,
-            model=self.profiles.model,
-            gpu=self.profiles.gpu,
-            asics=self.profiles.asics,
-            today=today,
-            seed=self.request.seed,
-            user_asic=self.profiles.own_asic,
+            verdict=decide(
+                derived,
+                self.market,
+                self.profiles,
+                today=finished.date(),
+                seed=self.request.seed,
+            ),
+            journal_sha256=journal.sha256(),
         )
 
     def _show(self, record: RunRecord, saved: Path) -> None:
@@ -209,7 +223,7 @@ class Session:
         show(record, saved, self.console)
 
 
-def exit_status(record: RunRecord, outcome: Outcome, request: Request) -> int:
+def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int:
     """The one status a script sees; what went wrong first counts most."""
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
@@ -224,7 +238,7 @@ def exit_status(record: RunRecord, outcome: Outcome, request: Request) -> int:
     return INVALID if request.strict and record.verdict.stale else OK
 
 
-def _open_world(request: Request) -> tuple[MarketProfile, Target, Profiles]:
+def _open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     """The market, the device and the profiles asked for, prices first."""
     from bench.catalogue import ProfileError, apply_sets, load_asics, load_market, parse_asic
 
@@ -240,17 +254,29 @@ def _open_world(request: Request) -> tuple[MarketProfile, Target, Profiles]:
     return market, target, Profiles(model, target.profile, asics, own)
 
 
-def _raw(target: Target, meter: MeterFacts, plan: Plan, outcome: Outcome) -> Raw:
-    return Raw(
-        device=target.facts,
-        meter=meter,
-        grade=plan.grade,
-        workloads=tuple(outcome.workloads.values()),
-        checks={name: tuple(checks) for name, checks in outcome.checks.items()},
-        failures={name: (error.kind, error.text) for name, error in outcome.failures.items()},
-        interrupted=outcome.interrupted is not None,
-    )
+def _refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
+    """A publish grade is for a whole card: a slice of one shares its sensor with the others."""
+    shared = {"MIG": device.mig, "vGPU": device.vgpu, "MPS": device.mps}
+    modes = [name for name, on in shared.items() if on]
+    if request.grade == "publish" and modes:
+        text = f"{device.name} is in {' and '.join(modes)} mode, whose joules are not its own"
+        raise Refusal(ENVIRONMENT, f"{text}: switch it off, or use --grade standard")
 
 
-def _stamp(moment: dt.datetime) -> str:
+def await_device(device: DeviceFacts, *, wait: bool) -> None:
+    """Refuse a card that other processes compute on, or wait until they have left."""
+    if device.kind != "gpu" or device.uuid is None:
+        return
+    from bench.meters.nvml import strangers
+
+    while pids := strangers(device.uuid):
+        if not wait:
+            who = ", ".join(map(str, pids))
+            text = f"{device.name} is in use by process {who}: end it, or add --wait"
+            raise Refusal(BUSY, text)
+        time.sleep(WAIT_POLL_S)
+
+
+def stamp(moment: dt.datetime) -> str:
+    """A moment as records write it: UTC, whole seconds, Z."""
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

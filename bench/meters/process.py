@@ -67,10 +67,8 @@ class ProcessMeter:
 
     def start(self) -> None:
         """Begin to sample. Raises MeterError when the sampler has died since it was opened."""
-        try:
-            self._tell({"start": True})
-        except BrokenPipeError:
-            raise MeterError(self._death()) from None
+        if not self._tell({"start": True}):
+            raise MeterError(self._death())
         self._sampling = True
         self._heard_s = time.monotonic()
 
@@ -120,8 +118,15 @@ class ProcessMeter:
             elif self._process.returncode != 0:
                 self._lose("SAMPLING_GAPS", self._death())
 
-    def _tell(self, order: dict[str, Any]) -> None:
-        os.write(self._command_fd, (json.dumps(order) + "\n").encode())
+    def _tell(self, order: dict[str, Any]) -> bool:
+        """Send an order; False when nobody reads it, which poll() tells soon enough."""
+        if self._command_fd < 0:
+            return False
+        try:
+            os.write(self._command_fd, (json.dumps(order) + "\n").encode())
+        except (BrokenPipeError, BlockingIOError):
+            return False
+        return True
 
     def _await_facts(self, device: DeviceFacts) -> MeterFacts:
         deadline_s = time.monotonic() + OPEN_PATIENCE_S
@@ -208,6 +213,7 @@ def _spawn(sensor: str, argument: str) -> tuple[subprocess.Popen[bytes], int, in
     with contextlib.suppress(OSError):  # an unprivileged user may have used up his share
         fcntl.fcntl(report_write, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.set_blocking(report_read, False)
+    os.set_blocking(command_write, False)  # a sampler that hangs reads no orders
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "bench.meters.sampler",
          str(os.getpid()), str(command_read), str(report_write), sensor, argument],

@@ -10,21 +10,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.machine import clock_pair, die_with_parent
 from bench.meters.sampling import MeterLost, Sampling, Sensor, trouble
 from bench.ports import MeterError
-from bench.records.journal import to_line
+from bench.records.journal import Fact, to_line
 
 LAST_WORDS_S = 0.5
 HEARTBEAT_S = 0.5
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+SHORTEST_S = 0.001
+HURRIED_S = 0.002  # below this period a counter's ticks are looked for
 
 
 class Report:
@@ -37,8 +42,7 @@ class Report:
 
     def say(self, *lines: dict[str, Any]) -> None:
         """Send; with no line at all, a bare sign of life."""
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines or ({},))
-        self._waiting += text.encode()
+        self._waiting += "".join(f"{ENCODE(line)}\n" for line in lines or ({},)).encode()
         self._send()
 
     def close(self) -> None:
@@ -83,26 +87,59 @@ class Orders:
         return [json.loads(line) for line in lines]
 
 
-def sample_until_closed(sensor: Sensor, orders: Orders, report: Report) -> None:
-    """Tick at the period asked for until the orders end or sampling ends by itself."""
-    sampling = Sampling(sensor, clock_pair)
-    period_s, due_s = sensor.period_s, time.monotonic()
-    try:
-        while not orders.closed:
-            idle_s = HEARTBEAT_S if period_s == 0 else due_s - time.monotonic()
-            for order in orders.wait(idle_s):
-                if "pace" in order:
-                    asked_s = order["pace"]
-                    period_s = sensor.period_s if asked_s is None else asked_s
-                    due_s = time.monotonic()
-            if period_s == 0:
-                report.say()
-            elif not orders.closed and time.monotonic() >= due_s:
-                report.say(*map(to_line, sampling.step()))
-                due_s = max(due_s + period_s, time.monotonic())
-    except MeterLost as lost:
-        report.say(to_line(trouble(time.monotonic(), lost.code, lost.text)))
-    report.say(*map(to_line, sampling.end(time.monotonic())))
+class Sampler:
+    """Ticks at the period asked for, and answers what it is asked in between."""
+
+    def __init__(self, sensor: Sensor, orders: Orders, report: Report) -> None:
+        self._sampling = Sampling(sensor, clock_pair, time.monotonic)
+        self._orders = orders
+        self._report = report
+        self._own_s = sensor.period_s
+        self._period_s = sensor.period_s
+        self._due_s = self._said_s = time.monotonic()
+
+    def run(self, told: Sequence[dict[str, Any]]) -> None:
+        """Obey what was ``told`` so far, then sample until the orders end or sampling does."""
+        try:
+            for order in told:
+                self._obey(order)
+            while not self._orders.closed:
+                for order in self._orders.wait(self._idle_s()):
+                    self._obey(order)
+                if not self._orders.closed:
+                    self._tick(time.monotonic())
+        except MeterLost as lost:
+            self._say([trouble(time.monotonic(), lost.code, lost.text)])
+        self._say(self._sampling.end(time.monotonic()))
+
+    def _idle_s(self) -> float:
+        """Seconds until the next tick or sign of life."""
+        return min(self._due_s, self._said_s + HEARTBEAT_S) - time.monotonic()
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if "pace" in order:
+            self._period_s = period_s(order["pace"], self._own_s)
+            self._due_s = time.monotonic() if self._period_s < math.inf else math.inf
+        if "survey" in order:
+            self._say(self._sampling.survey())
+
+    def _tick(self, now_s: float) -> None:
+        if now_s >= self._due_s:
+            self._say(self._sampling.step(hurry=self._period_s < HURRIED_S))
+            self._due_s = max(self._due_s + self._period_s, time.monotonic())
+        elif now_s >= self._said_s + HEARTBEAT_S:
+            self._say([])
+
+    def _say(self, facts: Sequence[Fact]) -> None:
+        self._report.say(*map(to_line, facts))
+        self._said_s = time.monotonic()
+
+
+def period_s(asked_s: float | None, own_s: float) -> float:
+    """The period to read at: None is the instrument's own, 0 or less never."""
+    if asked_s is None:
+        return own_s
+    return max(asked_s, SHORTEST_S) if asked_s > 0 else math.inf
 
 
 def serve(kind: str, argument: str, command_fd: int, report: Report) -> None:
@@ -114,9 +151,11 @@ def serve(kind: str, argument: str, command_fd: int, report: Report) -> None:
         return
     report.say({"kind": "facts", "facts": dataclasses.asdict(sensor.facts())})
     orders = Orders(command_fd)
+    told: list[dict[str, Any]] = []
     while not orders.closed:
-        if any("start" in order for order in orders.wait(HEARTBEAT_S)):
-            sample_until_closed(sensor, orders, report)
+        told += orders.wait(HEARTBEAT_S)
+        if any("start" in order for order in told):
+            Sampler(sensor, orders, report).run(told)
             return
 
 

@@ -15,6 +15,7 @@ from bench.records.journal import ClockPair, Event, Fact, Field, JsonObject, Sam
 from bench.records.run import MeterFacts
 
 SLOW_PERIOD_S = 1.0
+HURRY_S = 1.0  # as long as slow fields wait while edges are looked for
 FAILURES_IN_A_ROW = 3
 FAILURE_SHARE = 0.01
 TROUBLE = "meter_trouble"
@@ -39,6 +40,14 @@ class Missing:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something else the instrument has to say: an event of the journal."""
+
+    name: str
+    data: JsonObject
+
+
 class TransientError(Exception):
     """A reading that failed and may succeed next time."""
 
@@ -60,11 +69,17 @@ class Sensor(Protocol):
     def facts(self) -> MeterFacts:
         """What it is and what it can read."""
 
-    def read(self, *, slow: bool) -> Sequence[Reading | Missing]:
+    def read(self, *, slow: bool) -> Sequence[Reading | Missing | Notice]:
         """Read the fast fields, and the slow ones too if asked.
 
         A field that has gone is ``Missing`` once. Raises TransientError when this tick is to be
         skipped and MeterLost when the instrument is gone.
+        """
+
+    def survey(self) -> Notice | None:
+        """Which processes are on the device, "processes"; None for one that knows of none.
+
+        Raises MeterLost when the instrument is gone.
         """
 
 
@@ -85,40 +100,54 @@ class Tally:
 class Sampling:
     """The state between ticks: what was last said of each field, and how often reading failed."""
 
-    def __init__(self, sensor: Sensor, clocks: Callable[[], ClockPair]) -> None:
+    def __init__(
+        self,
+        sensor: Sensor,
+        clocks: Callable[[], ClockPair],
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        """``now``, the monotonic clock alone, spares ticks the cost of looking at all of them."""
         self.tally = Tally()
         self._sensor = sensor
         self._clocks = clocks
+        self._now = now or (lambda: clocks().monotonic_s)
+        self._pair = clocks()
         self._said: dict[Field, float] = {}
         self._slow_due_s = float("-inf")
         self._failures = 0
 
-    def step(self) -> list[Fact]:
+    def step(self, *, hurry: bool = False) -> list[Fact]:
         """Read once: power every time, anything else on change, the clocks at the slow period.
 
+        In a ``hurry``, that is while a counter's ticks are looked for, slow fields wait a while.
         A sample's time is the middle of its read. A transient failure skips the tick and is
         counted; MeterLost is raised at the third in a row, when the device is gone, and when no
         field of energy or power is left.
         """
-        before = self._clocks()
-        slow = before.monotonic_s >= self._slow_due_s
+        before_s = self._now()
+        slow = before_s >= self._slow_due_s + (HURRY_S if hurry else 0.0)
         self.tally.ticks += 1
         try:
             readings = self._sensor.read(slow=slow)
         except TransientError as error:
             self._skip(str(error))
             return []
-        after = self._clocks()
+        took_s = self._now() - before_s
         self._failures = 0
-        took_s = after.monotonic_s - before.monotonic_s
         self.tally.slowest_read_s = max(self.tally.slowest_read_s, took_s)
         facts: list[Fact] = []
         if slow:
-            self._slow_due_s = before.monotonic_s + SLOW_PERIOD_S
-            facts.append(after)
+            self._slow_due_s = before_s + SLOW_PERIOD_S
+            self._pair = self._clocks()
+            facts.append(self._pair)
         for reading in sorted(readings, key=lambda reading: isinstance(reading, Missing)):
-            facts += self._take(reading, before.monotonic_s + took_s / 2, after)
+            facts += self._take(reading, before_s + took_s / 2)
         return facts
+
+    def survey(self) -> list[Fact]:
+        """Who is on the device, as an event; nothing where the instrument knows of nobody."""
+        notice = self._sensor.survey()
+        return [] if notice is None else [_event(notice, self._now())]
 
     def end(self, now_s: float) -> list[Fact]:
         """The last facts: the tally, and a code when more than one tick in a hundred failed."""
@@ -139,7 +168,9 @@ class Sampling:
             text = f"the power meter failed {self._failures} times in a row: {reason}"
             raise MeterLost("SAMPLING_GAPS", text)
 
-    def _take(self, reading: Reading | Missing, t_s: float, pair: ClockPair) -> list[Fact]:
+    def _take(self, reading: Reading | Missing | Notice, t_s: float) -> list[Fact]:
+        if isinstance(reading, Notice):
+            return [_event(reading, t_s)]
         if isinstance(reading, Missing):
             self._said.pop(reading.field, None)
             if not ENERGY_FIELDS & self._said.keys():
@@ -150,12 +181,18 @@ class Sampling:
         self._said[reading.field] = reading.value
         if unchanged and reading.field not in POWER_FIELDS:
             return []
-        return [Sample(t_s, reading.field, reading.value, _on_monotonic(reading.stamp_s, pair))]
+        return [
+            Sample(t_s, reading.field, reading.value, _on_monotonic(reading.stamp_s, self._pair))
+        ]
 
 
 def trouble(t_s: float, code: str, text: str) -> Event:
     """A validity code that the meter itself knows, as a fact for the journal."""
     return Event(t_s, TROUBLE, {"code": code, "text": text})
+
+
+def _event(notice: Notice, t_s: float) -> Event:
+    return Event(t_s, notice.name, notice.data)
 
 
 def _on_monotonic(stamp_s: float | None, pair: ClockPair) -> float | None:

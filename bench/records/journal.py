@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.records.decode import Misfit, from_object
+
 JsonObject = dict[str, Any]
 
 Field = Literal[
@@ -131,11 +133,11 @@ def from_line(line: JsonObject) -> Fact:
     """A journal line as a fact; ValueError names an unknown kind or the field that is amiss."""
     fields = dict(line)
     kind = fields.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"unknown kind of fact: {kind!r}")
     if kind == "span":
         fields.setdefault("workload", None)
     try:
-        return KINDS[kind](**fields)
-    except TypeError as error:
+        return from_object(KINDS[kind], fields)
+    except Misfit as error:
         raise ValueError(f"a {kind} line is malformed: {error}") from error

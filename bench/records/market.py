@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.records.journal import JsonObject
+from bench.records.journal import Field, JsonObject
 from bench.records.run import Boundary, Estimate
 
 VerdictCode = Literal["SERVE", "MINE", "RENT", "OFF", "TOO CLOSE", "NO MARKET", "UNDECIDED"]
@@ -62,14 +62,21 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class SensorProfile:
-    """A power sensor as published: ``reading = offset_w + gain · mean power`` over the window."""
+class ReadingProfile:
+    """One power reading as published: ``offset_w + gain · mean power`` over the window."""
 
     update_s: Value
     window_s: Value
     lag_s: Value
     gain: Value
     offset_w: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SensorProfile:
+    """How a card's power can be read: each power field that is published, at least one."""
+
+    readings: dict[Field, ReadingProfile]
     counter_tick_s: Value
 
 
@@ -95,7 +102,7 @@ class GpuProfile:
     """One card model; ``match`` lists the names NVML reports for it, compared exactly.
 
     ``host_w`` is one card's share of its host (CPU, memory, fans, network) before the power
-    supply; peaks are dense, without sparsity.
+    supply; peaks are dense, without sparsity, null where the card has no such arithmetic.
     """
 
     name: str
@@ -108,7 +115,7 @@ class GpuProfile:
     memory_bytes: Value
     bandwidth_bytes_per_s: Value
     fp32_flops: Value
-    bf16_flops: Value
+    bf16_flops: Value | None
     tdp_w: Value
     host_w: Value
     psu_efficiency: Value

@@ -139,6 +139,7 @@ class DeviceFacts:
     vgpu: bool | None = None
     display: bool | None = None
     ecc: bool | None = None
+    temperature_slowdown_c: float | None = None
     truth: dict[str, Truth] | None = None
 
 

@@ -43,8 +43,8 @@ def table(record: RunRecord, width: int) -> Table:
 
     boundary = record.workloads[0].metrics.boundary
     headings = (
-        "", "rate", "power", f"energy/unit ({boundary})", "joules", "wall factor", "per kWh",
-        "per device-hour", "run",
+        "", "rate", "power", f"energy/unit ({boundary})", "absolute", "joules", "wall factor",
+        "per kWh", "per device-hour", "run",
     )  # fmt: skip
     rows = [headings, *(tuple(map(clean, _cells(each, record))) for each in record.workloads)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -66,6 +66,7 @@ def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[str, ...]:
         _rate(figures, workload.unit),
         NONE if figures.watts is None else f"{figures.watts.mid:.1f} W",
         _energy(figures, workload.unit),
+        _absolute(figures),
         figures.joules_source,
         NONE if option is None or option.wall_factor is None else f"×{option.wall_factor:.2f}",
         _money(option.usd_per_kwh if option else None),
@@ -115,6 +116,12 @@ def _energy(figures: Metrics, unit: str) -> str:
         return NONE
     text = per_unit(figures.joules_per_unit.mid, unit)
     return f"{text} {half_width(figures.joules_per_unit)}"
+
+
+def _absolute(figures: Metrics) -> str:
+    """How far the joules may be off in truth, where the repeatability says only how they vary."""
+    absolute = figures.joules_per_unit_absolute
+    return NONE if absolute is None else half_width(absolute)
 
 
 def _option(record: RunRecord, unit: str) -> Option | None:

@@ -1,19 +1,27 @@
 """May one trust the run: small functions from evidence to codes, each saying what to do. Pure.
 
 A fatal code makes the run invalid; the others label it. Where a threshold belongs to a grade it
-is taken from ``LIMITS``; the quick grade promises little and is checked for wrong work and wrong
-joules only.
+is taken from ``LIMITS``: failing a row of a ranked grade spoils the run, while the quick grade
+promises little and is checked for wrong work and wrong joules only.
 """
 
 from __future__ import annotations
 
 from bench.records.run import Validity
-from bench.validity import course, power, work
+from bench.validity import card, course, instrument, power, sensor, sharing, work
 from bench.validity.evidence import Evidence
 
 __all__ = ["Evidence", "judge"]
 
-RULES = (*course.RULES, *work.RULES, *power.RULES)
+RULES = (
+    *course.RULES,
+    *work.RULES,
+    *instrument.RULES,
+    *sensor.RULES,
+    *power.RULES,
+    *card.RULES,
+    *sharing.RULES,
+)
 
 
 def judge(evidence: Evidence) -> Validity:

@@ -1,17 +1,18 @@
-"""The work itself: wrong, missing, repeated or unlike real work."""
+"""The work itself: wrong, missing, repeated, unlike real work, or of unknown origin."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 
 from bench.records.run import Check, Code, WorkloadRecord
-from bench.validity.evidence import Evidence, Rule, fatal, label
+from bench.validity.evidence import Evidence, Rule, fatal, label, published, seconds
 
 POISSON_TAIL = 5e-7
-SHARES_PER_MINUTE = 16384
-STANDARD_WINDOW_S = 60.0
+SHARES_S = 60.0
+"""Seconds in which the expected shares of a grade are due, unless its window is longer."""
+UNSURE = 0.5
+"""A first look expects half as many shares at least: it probed its rate for a moment only."""
 HASH_CHECKS = {
     "exact-ranges": "HASH_MISSING_WORK",
     "range-edges": "HASH_MISSING_WORK",
@@ -19,6 +20,7 @@ HASH_CHECKS = {
 INFER_CHECKS = {
     "logits finite": "INFER_NONFINITE",
     "tokens reported = produced": "INFER_COUNT",
+    "a repeated prompt is no faster": "INFER_CACHED",
 }
 
 
@@ -68,12 +70,16 @@ def _share_count(e: Evidence) -> Iterator[Code]:
         if poisson_tail(found, expected) < POISSON_TAIL:
             text = f"{found} shares where {hashes:.3g} hashes should give {expected:.0f}"
             yield fatal("HASH_RATE", text + ": work is missing or repeated")
-        seconds = math.fsum(x.end_s - x.start_s for x in w.windows)
-        wanted = SHARES_PER_MINUTE * min(1.0, seconds / STANDARD_WINDOW_S) / 2
+        wanted = _shares_wanted(e, seconds(w))
         if expected < wanted:
-            yield label(
-                "FEW_SHARES", f"{expected:.0f} shares expected, a sharp count wants {wanted:.0f}"
-            )
+            text = f"{expected:.0f} shares expected, a sharp count wants {wanted:.0f}"
+            yield published(e, "FEW_SHARES", f"{w.name}: {text}; raise --window")
+
+
+def _shares_wanted(e: Evidence, measured_s: float) -> float:
+    """The grade's minimum, pro rata for a window shorter than the grade's."""
+    share = min(1.0, measured_s / max(e.limits.window_s, SHARES_S))
+    return e.limits.shares * share * (1.0 if e.grade.ranked else UNSURE)
 
 
 def poisson_tail(found: int, expected: float) -> float:
@@ -95,9 +101,41 @@ def _data_profile(e: Evidence) -> Iterator[Code]:
             yield label("DEGENERATE_DATA", f"{w.name}: unlike real weights: {'; '.join(reasons)}")
 
 
+def _simulator(e: Evidence) -> Iterator[Code]:
+    """Numba's CUDA simulator runs kernels in Python on the host."""
+    for w in e.workloads:
+        if w.config.get("simulator"):
+            text = f"{w.name} ran in Numba's CUDA simulator, on the host"
+            yield fatal("SIMULATOR", f"{text}: unset NUMBA_ENABLE_CUDASIM")
+
+
+def _provenance(e: Evidence) -> Iterator[Code]:
+    """Hashes of what ran, the library it was measured through, and a tree without changes."""
+    if not e.grade.ranked or e.device.kind == "sim":
+        return
+    missing = [f"hashes of {w.name}" for w in e.workloads if not e.prepared(w.name).get("sources")]
+    if e.meter.source.startswith("nvml") and not (e.meter.library or {}).get("sha256"):
+        missing.append("the hash of NVML's library")
+    if e.publish:
+        missing += _tree(e)
+    if missing:
+        text = f"not on record: {', '.join(missing)}"
+        yield published(e, "PROVENANCE", f"{text}; run from a clean checkout")
+
+
+def _tree(e: Evidence) -> list[str]:
+    opened = e.events("opened")
+    commit = (opened[0].get("software") or {}).get("git") if opened else None
+    if commit is None:
+        return ["the commit of the code"]
+    return ["a tree without changes"] if str(commit).endswith("+dirty") else []
+
+
 RULES: tuple[Rule, ...] = (
     _verified,
     _shares,
     _share_count,
     _data_profile,
+    _simulator,
+    _provenance,
 )

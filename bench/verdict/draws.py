@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.budget import GAIN, OFFSET
 from bench.economics import Array, wall_w
 from bench.records.market import GpuProfile, MarketProfile, Money, Value
 from bench.records.run import Boundary, DeviceFacts, Estimate, Idle, Metrics, WorkloadRecord
 
 DRAWS = 4000
 Z95 = 1.96
+LEAST_SHARE = 0.01
+"""Of the middle, the least that a draw of the offset leaves of a power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class Node:
 class World:
     """The market as drawn: shares and USD per SI unit.
 
-    ``gain`` is the meter's error common to all workloads, in standard deviations; the two
-    ``_draw`` place a price within its range, 0 to 1, once for all token prices of a model.
+    ``gain`` and ``offset`` are the meter's errors, common to all workloads and to idle, in
+    standard deviations; the two ``_draw`` place a price within its range, 0 to 1, once for all
+    token prices of a model.
     """
 
     usd_per_hash: Array
@@ -67,6 +71,7 @@ class World:
     rent_draw: Array
     node: Node
     gain: Array
+    offset: Array
     random: np.random.Generator
 
 
@@ -103,6 +108,7 @@ def draw_world(
         rent_draw=random.random(DRAWS),
         node=_node(market, device, gpu, random),
         gain=random.standard_normal(DRAWS),
+        offset=random.standard_normal(DRAWS),
         random=random,
     )
 
@@ -116,9 +122,10 @@ def draw_load(world: World, record: WorkloadRecord | None) -> Load | None:
     own = metrics.joules_per_unit
     if own is None or own.mid <= 0:
         return Load(record, rates, None, None)
-    middle = (metrics.joules_per_unit_absolute or own).mid
-    error = _sigma(own) * world.random.standard_normal(DRAWS) + _common_sigma(metrics) * world.gain
-    watts = _noisy(middle, error) * rates
+    doubt = _doubt(metrics)
+    middle_w = (metrics.joules_per_unit_absolute or own).mid * rate.mid
+    error = doubt.own_u * world.random.standard_normal(DRAWS)
+    watts = _read_w(world, doubt, middle_w, error) * rates / rate.mid
     return Load(record, rates, watts, world.node.facility_w(watts, metrics.boundary))
 
 
@@ -130,7 +137,7 @@ def draw_idle_w(world: World, idle: Idle, load: Load) -> Array | None:
     if idle.watts is None:
         watts = load.watts * np.concatenate(([0.5], world.random.random(DRAWS)))
     else:
-        watts = _noisy(idle.watts.mid, _common_sigma(metrics) * world.gain)
+        watts = _read_w(world, _doubt(metrics), idle.watts.mid, constant(0.0)[1:])
     return world.node.facility_w(watts, metrics.boundary)
 
 
@@ -179,12 +186,37 @@ def _sigma(estimate: Estimate) -> float:
     return (estimate.hi - estimate.lo) / (2 * Z95 * abs(estimate.mid)) if estimate.mid else 0.0
 
 
-def _common_sigma(metrics: Metrics) -> float:
-    """The part of the absolute interval that repeating the run does not show."""
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What may be wrong with a workload's joules: gain and offset (W) are the meter's, whatever
+    it reads; ``own_u`` (relative) is this workload's alone."""
+
+    gain_u: float
+    offset_u_w: float
+    own_u: float
+
+
+def _doubt(metrics: Metrics) -> _Doubt:
+    """Taken apart along the budget; without one, all beyond repeatability is gain."""
     own, absolute = metrics.joules_per_unit, metrics.joules_per_unit_absolute
-    if own is None or absolute is None:
-        return 0.0
-    return math.sqrt(max(_sigma(absolute) ** 2 - _sigma(own) ** 2, 0.0))
+    rate = metrics.units_per_s
+    if own is None or rate is None:
+        return _Doubt(0.0, 0.0, 0.0)
+    if absolute is None or not metrics.budget:
+        beyond = 0.0 if absolute is None else _sigma(absolute) ** 2 - _sigma(own) ** 2
+        return _Doubt(math.sqrt(max(beyond, 0.0)), 0.0, _sigma(own))
+    parts = {GAIN: 0.0, OFFSET: 0.0, "own": 0.0}
+    for line in metrics.budget:
+        name = line.name if line.name in parts else "own"
+        parts[name] = math.hypot(parts[name], line.relative_u)
+    return _Doubt(parts[GAIN], parts[OFFSET] * absolute.mid * rate.mid, parts["own"])
+
+
+def _read_w(world: World, doubt: _Doubt, middle_w: float, error: Array) -> Array:
+    """Power as it may be behind a reading: gain scales it, offset shifts it."""
+    watts = _noisy(middle_w, error + doubt.gain_u * world.gain)
+    watts[1:] -= doubt.offset_u_w * world.offset
+    return np.maximum(watts, LEAST_SHARE * middle_w)
 
 
 def _noisy(middle: float, exponent: Array) -> Array:

@@ -16,7 +16,8 @@ import torch
 from .loops import Session
 
 MARK_S = 0.05  # a mark at most 20 times a second
-AHEAD = 2  # steps queued on a GPU beyond the one being waited for
+AHEAD = 2  # steps queued on a GPU beyond those being waited for
+PROBE_STEPS = 3
 
 
 class Edge(Protocol):
@@ -62,40 +63,61 @@ class CudaEdge:
 
 
 def drive(
-    session: Session, mark: Callable[[float, int], None], stop: Callable[[], bool]
+    session: Session,
+    mark: Callable[[float, int], None],
+    stop: Callable[[], bool],
+    group: int = 1,
 ) -> list[float]:
     """Decode until stop(), rewinding when the cache is full; returns the seconds of each step.
 
-    mark(monotonic seconds, tokens so far) is called only after those tokens exist.
+    mark(monotonic seconds, tokens so far) is called only after those tokens exist, and once at
+    the start. On a GPU the host waits once for every ``group`` steps, with more queued behind
+    them; on a CPU every step is waited for, whatever the group.
     """
     cuda = session.decoder.device.type == "cuda"
-    edge, ahead = (CudaEdge, AHEAD) if cuda else (HostEdge, 0)
+    edge, ahead, group = (CudaEdge, AHEAD, group) if cuda else (HostEdge, 0, 1)
     batch = len(session.lengths)
     latencies: list[float] = []
     session.clear()
     pending: deque[Edge] = deque([edge()])
     marked_s = time.monotonic()
+    mark(marked_s, 0)
 
-    def finish_one() -> None:
-        earlier = pending.popleft()
-        pending[0].wait()
-        latencies.append(pending[0].since(earlier))
+    def finish(steps: int) -> None:
+        pending[steps].wait()
+        for _ in range(steps):
+            earlier = pending.popleft()
+            latencies.append(pending[0].since(earlier))
 
     while not stop():
         if session.steps_left == 0:
             session.rewind()
         session.step()
         pending.append(edge())
-        if len(pending) > ahead + 1:
-            finish_one()
-        now_s = time.monotonic()
-        if now_s - marked_s >= MARK_S and latencies:
-            mark(now_s, batch * len(latencies))
-            marked_s = now_s
-    while len(pending) > 1:
-        finish_one()
+        if len(pending) > ahead + group:
+            finish(group)
+            now_s = time.monotonic()
+            if now_s - marked_s >= MARK_S:
+                mark(now_s, batch * len(latencies))
+                marked_s = now_s
+    finish(len(pending) - 1)
     mark(time.monotonic(), batch * len(latencies))
     return latencies
+
+
+def step_seconds(session: Session) -> float:
+    """Seconds of one decode step, at the prompts' length; the session is left as prefilled."""
+
+    def some() -> None:
+        for _ in range(PROBE_STEPS):
+            if session.steps_left == 0:
+                session.rewind()
+            session.step()
+
+    some()
+    seconds = seconds_of(session, some)
+    session.clear()
+    return seconds / PROBE_STEPS
 
 
 def seconds_of(session: Session, work: Callable[[], object]) -> float:

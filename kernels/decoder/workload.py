@@ -7,6 +7,7 @@ prefill. Nothing here needs torch before ``prepare``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .model import Decoder
 
 Check = tuple[str, bool, str]
+LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare
 
 
 class DecodeWorkload:
@@ -63,13 +65,22 @@ class DecodeWorkload:
         self._host: dict[str, Any] = {}
         self._facts: list[Mapping[str, Any]] = []
         self._reported = 0
+        self._step_s = 0.0
+        self._group = 1
 
-    def prepare(self, *, group_s: float | None = None) -> None:  # noqa: ARG002
-        """Load, prefill twice (the second is timed) and profile the data.
+    def prepare(self, *, group_s: float | None = None) -> None:
+        """Load, prefill twice (the second is timed), profile the data, time a few steps.
 
-        A decode step is the launch group, whatever ``group_s``. Raises MemoryError before
-        allocating what cannot fit, ValueError for unusable weights, RuntimeError without a device.
+        Model, batch and context fix a step and its rewinds; ``group_s`` chooses how many steps
+        (at least one) a GPU is given between two waits of the host, the one rhythm that is free.
+        Once prepared, nothing else changes. Raises MemoryError before allocating what cannot fit,
+        ValueError for unusable weights, RuntimeError without a device.
         """
+        if self._session is None:
+            self._open()
+        self._group = max(1, round(group_s / self._step_s)) if group_s else 1
+
+    def _open(self) -> None:
         self._host = {"omp_wait_policy": wait_passively()}
         import torch
 
@@ -105,10 +116,14 @@ class DecodeWorkload:
             "prompts": "random" if text is None else "text",
             **data_profile.profile(session, decoder.named_weights()),
         }
+        self._step_s = timed.step_seconds(session)
         self._session = session
 
     def describe(self) -> Mapping[str, Any]:
-        """What runs, on what data, from which sources; after ``prepare``."""
+        """What runs, on what data, from which sources; after ``prepare``.
+
+        ``launch_s`` is a step: its kernels recur at that period, however the host waits for them.
+        """
         session = self._prepared()
         import torch
 
@@ -121,6 +136,8 @@ class DecodeWorkload:
             "data_profile": self._data_profile,
             "sources": _own_sources() | self._sources,
             "prefill": self._prefill,
+            "launch_s": self._step_s,
+            "steps_per_wait": self._group if self.device == "cuda" else 1,
         }
         if self.device == "cuda":
             facts["device_uuid"] = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
@@ -137,21 +154,28 @@ class DecodeWorkload:
         return checks
 
     def run(self, mark: Callable[[float, int], None], stop: Callable[[], bool]) -> None:
-        """Decode until stop(); the step latencies become one fact."""
+        """Decode until stop(). The step latencies become a fact; on a GPU, the seconds by its own
+        events beside the host's become another.
+        """
         from . import timed
 
         session = self._prepared()
-        latencies = timed.drive(session, mark, stop)
+        marked_s: list[float] = []
+
+        def note(t_s: float, units: int) -> None:
+            marked_s.append(t_s)
+            mark(t_s, units)
+
+        latencies = timed.drive(session, note, stop, self._group)
         self._reported = self.batch * len(latencies)
         if latencies:
-            self._facts.append(
-                {
-                    "kind": "event",
-                    "t_s": time.monotonic(),
-                    "name": "step_latency",
-                    "data": timed.percentiles(latencies),
-                }
-            )
+            self._note("step_latency", timed.percentiles(latencies))
+        host_s = marked_s[-1] - marked_s[0]
+        if self.device == "cuda" and host_s >= LONG_RUN_S:
+            self._note("device_time", {"device_s": math.fsum(latencies), "host_s": host_s})
+
+    def _note(self, name: str, data: Mapping[str, Any]) -> None:
+        self._facts.append({"kind": "event", "t_s": time.monotonic(), "name": name, "data": data})
 
     def facts(self) -> list[Mapping[str, Any]]:
         """Facts since the last call."""

@@ -93,27 +93,30 @@ class Sha256dWorkload:
         self._headers = headers(seed)
         self._base = next(headers(seed))
         self._scanner: Scanner | None = None
+        self._rate_hz = 0.0
 
     def prepare(self, *, group_s: float | None = None) -> None:
         """Compile, probe the rate for a moment, fit launch length and share bits to it.
 
-        A whole number of launches lasts ``group_s`` when it is given.
+        A whole number of launches lasts ``group_s`` when it is given. Once prepared, only the
+        launch length changes: the next piece begins where the last one ended.
         """
-        self.close()
-        self._scanner = scanner = _open(self._kernel, self._threads)
-        rate_hz = _probe(scanner, self._base)
-        piece_s = group_s / math.ceil(group_s / PIECE_S) if group_s else PIECE_S
-        granules = round(rate_hz * piece_s / scanner.parallel / scanner.granule)
-        self._piece_nonces = min(max(1, granules) * scanner.granule, PIECE_NONCES)
-        self._bits = share_bits(rate_hz, self._window_s)
-        self._mask = share_mask(self._bits)
-        self._ledger = ShareLedger(self._bits, self._mask)
-        self._pieces = self._roll()
+        if self._scanner is None:
+            self._scanner = _open(self._kernel, self._threads)
+            self._rate_hz = _probe(self._scanner, self._base)
+            self._bits = share_bits(self._rate_hz, self._window_s)
+            self._mask = share_mask(self._bits)
+            self._ledger = ShareLedger(self._bits, self._mask)
+            self._pieces = self._roll()
+        self._piece_nonces = _piece_nonces(self._scanner, self._rate_hz, group_s)
 
     def describe(self) -> Mapping[str, Any]:
-        """Name, backend, unit, configuration, sources; ``device_uuid`` on a GPU, as CUDA says."""
+        """Name, backend, unit, configuration, sources; ``device_uuid`` on a GPU, as CUDA says.
+
+        ``launch_s`` is how long one launch lasts, the period of whatever power dips between two.
+        """
         scanner = self._opened()
-        facts = {
+        facts: dict[str, Any] = {
             "name": self.name,
             "backend": self._kernel,
             "tier": None,
@@ -128,7 +131,10 @@ class Sha256dWorkload:
             },
             "data_profile": None,
             "sources": source_digests(),
+            "launch_s": self._piece_nonces * scanner.parallel / self._rate_hz,
         }
+        if _simulated(self._kernel):
+            facts["config"]["simulator"] = True
         if scanner.device_uuid is not None:
             facts["device_uuid"] = scanner.device_uuid
         return facts
@@ -183,9 +189,11 @@ class Sha256dWorkload:
     def _roll(self) -> Iterator[tuple[bytes, tuple[int, ...], int, int]]:
         """Pieces of work, none ever twice: (header, its work, first nonce, count)."""
         for header in self._headers:
-            work = prepare_work(header)
-            for first in range(0, NONCES, self._piece_nonces):
-                yield header, work, first, min(self._piece_nonces, NONCES - first)
+            work, first = prepare_work(header), 0
+            while first < NONCES:
+                count = min(self._piece_nonces, NONCES - first)
+                yield header, work, first, count
+                first += count
 
 
 def _open(kernel: str, threads: int | None) -> Scanner:
@@ -198,6 +206,22 @@ def _open(kernel: str, threads: int | None) -> Scanner:
     else:
         from .numba_cuda import open_scanner
     return open_scanner()
+
+
+def _simulated(kernel: str) -> bool:
+    """Whether Numba runs its CUDA kernels in Python on the host, as its simulator does."""
+    if kernel != "numba-cuda":
+        return False
+    from .numba_cuda import simulated
+
+    return simulated
+
+
+def _piece_nonces(scanner: Scanner, rate_hz: float, group_s: float | None) -> int:
+    """Nonces of one launch: whole granules, about ``PIECE_S`` or a whole part of the group."""
+    piece_s = group_s / math.ceil(group_s / PIECE_S) if group_s else PIECE_S
+    granules = round(rate_hz * piece_s / scanner.parallel / scanner.granule)
+    return min(max(1, granules) * scanner.granule, PIECE_NONCES)
 
 
 def _probe(scanner: Scanner, header: bytes) -> float:

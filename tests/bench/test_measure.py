@@ -1,14 +1,17 @@
 """The one loop, driven by a fake worker and meter on virtual time."""
 
 import signal
+from itertools import pairwise
 
 import pytest
 
 from bench.machine import VirtualClock
-from bench.measure import Bench, Interrupted, measure
-from bench.plan import GRADES, steps
+from bench.measure import EDGE_POLL_S, EDGE_S, Bench, Interrupted, measure
+from bench.plan import GRADES, calibration, load_pattern, steps
 from bench.ports import MeterError, WorkerError
+from bench.protocol import FixedCourse
 from bench.records.journal import Event, Progress, Sample, Span
+from bench.records.record import Step
 from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts
 
 QUICK = GRADES["quick"]
@@ -24,14 +27,17 @@ class FakeWorker:
         self.uuid = uuid
         self.log = []
         self.units = 0
+        self.pid = 100 + ord(name)
+        self.groups = []
 
     def _note(self, what):
         self.log.append(what)
         if what == self.fail_at:
             raise WorkerError("device", f"{what} failed")
 
-    def prepare(self, group_s):  # noqa: ARG002 - the port's
+    def prepare(self, group_s):
         self._note("prepare")
+        self.groups.append(group_s)
         return WorkloadFacts(
             self.name, "fake", "hash", None, {}, details={"device_uuid": self.uuid}
         )
@@ -66,12 +72,21 @@ class FakeMeter:
         self.dies_after = dies_after
         self.polls = 0
         self.stopped = False
+        self.pid = 99
+        self.paces = []
+        self.surveys = []
 
     def facts(self):
         return MeterFacts("nvml-counter", "fake")
 
     def start(self):
         pass
+
+    def pace(self, period_s):
+        self.paces.append((self.clock.now(), period_s))
+
+    def survey(self):
+        self.surveys.append(self.clock.now())
 
     def poll(self):
         self.polls += 1
@@ -106,14 +121,19 @@ class Watch:
         self.failures.append((workload, error.kind))
 
 
-def go(worker_options=(), meter_options=(), interrupt_at=None):
+QUICK_STEPS = steps(
+    QUICK, ("a", "b"), block_s=2.5, metered=True, calibrate=False, setup_s={}, sensor=None
+)
+
+
+def go(worker_options=(), meter_options=(), interrupt_at=None, plan=QUICK_STEPS):
     clock = VirtualClock()
     options = dict(worker_options)
     workers = {name: FakeWorker(name, clock, **options.get(name, {})) for name in ("a", "b")}
     meter = FakeMeter(clock, **dict(meter_options))
     facts, watch = [], Watch(interrupt_at)
-    plan = steps(QUICK, ("a", "b"), block_s=2.5, metered=True, setup_s={})
-    outcome = measure(Bench(DEVICE, workers, meter, clock, facts.append, watch), plan)
+    bench = Bench(DEVICE, workers, meter, clock, facts.append, watch, seed=3)
+    outcome = measure(bench, FixedCourse(plan))
     return outcome, workers, meter, facts, watch
 
 
@@ -210,3 +230,72 @@ def test_with_all_workloads_gone_no_time_is_wasted():
     bad = {"fail_at": "prepare"}
     _, _, _, _, watch = go({"a": bad, "b": bad}.items())
     assert [name for name, _, _ in watch.steps] == ["prepare", "prepare"]
+
+
+def events(facts, name):
+    return [f for f in facts if isinstance(f, Event) and f.name == name]
+
+
+def test_the_journal_alone_tells_what_was_prepared_checked_and_how_it_ended():
+    _, _, _, facts, _ = go(interrupt_at=100)
+    assert [e.data["name"] for e in events(facts, "prepared")] == ["a", "b"]
+    checks = [(e.data["workload"], e.data["checks"][0]["name"]) for e in events(facts, "checks")]
+    assert checks == [("a", "known answer"), ("b", "known answer")]
+    assert [e.data for e in events(facts, "interrupted")] == [{"signal": signal.SIGINT}]
+    _, _, _, whole, _ = go()
+    assert [e.data["checks"][0]["name"] for e in events(whole, "checks")][2:] == ["after"] * 2
+
+
+def test_both_edges_of_a_window_are_watched_closely():
+    _, _, meter, facts, _ = go()
+    block = next(f for f in facts if isinstance(f, Span) and f.phase == "block")
+    inside = [(t - block.start_s, p) for t, p in meter.paces if block.start_s <= t <= block.end_s]
+    assert inside[0] == (pytest.approx(0), EDGE_POLL_S)
+    assert inside[1] == (pytest.approx(EDGE_S), None)
+    assert inside[2] == (pytest.approx(2.5 - EDGE_S), EDGE_POLL_S)
+
+
+def test_a_window_shorter_than_its_edges_is_watched_closely_throughout():
+    _, _, meter, facts, _ = go(plan=(*QUICK_STEPS[:4], Step("block", "a", 0.3)))
+    block = next(f for f in facts if isinstance(f, Span) and f.phase == "block")
+    assert block.end_s - block.start_s == pytest.approx(0.3)
+    assert {p for t, p in meter.paces if block.start_s <= t < block.end_s} <= {EDGE_POLL_S, None}
+
+
+def test_the_device_is_surveyed_once_all_contexts_stand_then_now_and_then():
+    _, _, meter, facts, watch = go()
+    (own,) = events(facts, "own_processes")
+    assert own.data["pids"] == [99, 100 + ord("a"), 100 + ord("b")]
+    assert meter.surveys[0] == own.t_s
+    gaps = [b - a for a, b in pairwise(meter.surveys)]
+    assert all(gap >= 5 for gap in gaps[:-1])
+    blocks = watch.blocks
+    assert all(not any(b.start_s < t < b.end_s for b in blocks) for t in meter.surveys)
+    assert meter.surveys[-1] >= blocks[-1].end_s
+
+
+def test_a_calibration_switches_the_load_as_its_seed_says():
+    _, workers, meter, facts, _ = go(plan=(*QUICK_STEPS[:4], calibration("a")))
+    (span,) = [f for f in facts if isinstance(f, Span)]
+    assert (span.phase, span.workload) == ("calibrate", "a")
+    levels = [(e.t_s, e.data["level"]) for e in events(facts, "load")]
+    pattern = load_pattern(3, 21.0)
+    assert sum(seconds for _, seconds in pattern) == pytest.approx(21.0)
+    assert len(levels) == 1 + 2 * sum(on for on, _ in pattern)
+    assert [t for t, _ in levels] == sorted(t for t, _ in levels)
+    lit = [b[0] - a[0] for a, b in pairwise(levels) if a[1] == 1.0]
+    for found, asked in zip(lit, (s for on, s in pattern if on), strict=True):
+        assert asked - 0.1 <= found + 1e-6 <= asked + 1e-3, "the fake marks every 0.1 s"
+    assert workers["a"].log.count("start") == sum(on for on, _ in pattern)
+    assert (span.start_s, 0.0025) in meter.paces
+
+
+def test_an_observer_span_says_how_often_the_meter_looked():
+    plan = (*QUICK_STEPS[:4], *(Step("observer", "a", 5.0, 2.0, p) for p in (0.0, 1.0, 0.05)))
+    _, _, _, facts, _ = go(plan=plan)
+    assert [f.poll_s for f in facts if isinstance(f, Span)] == [0.0, 1.0, 0.05]
+
+
+def test_a_workload_is_grouped_anew_when_a_later_step_asks():
+    _, workers, *_ = go(plan=(*QUICK_STEPS[:4], Step("prepare", "a", 0.0, group_s=0.138)))
+    assert workers["a"].groups == [None, 0.138]

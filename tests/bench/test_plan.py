@@ -1,6 +1,18 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.plan import GRADES, block_order, block_seconds, steps, total_seconds
+from bench.plan import (
+    BURST_S,
+    GRADES,
+    block_order,
+    block_seconds,
+    group_s,
+    load_pattern,
+    pace_s,
+    steps,
+    total_seconds,
+)
 from bench.records.run import SensorFacts
 
 
@@ -24,16 +36,50 @@ def test_a_slow_sensor_stretches_the_blocks_of_ranked_grades_only():
     assert block_seconds(GRADES["quick"], None, slow) == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize("metered", [True, False])
-def test_steps_add_up_and_idle_needs_a_meter(metered):
+def test_no_sensor_stretches_a_block_beyond_half_a_minute():
+    assert block_seconds(GRADES["standard"], None, SensorFacts(update_s=2.0)) == 30.0
+
+
+def test_the_meter_looks_twice_an_update_but_not_more_than_a_hundred_times_a_second():
+    assert pace_s(SensorFacts(update_s=0.1)) == pytest.approx(0.05)
+    assert pace_s(SensorFacts(update_s=0.015)) == pytest.approx(0.01)
+    assert pace_s(SensorFacts()) is None
+    assert pace_s(None) is None
+
+
+def test_launches_are_grouped_for_a_sensor_that_sees_part_of_the_time_only():
+    assert group_s(SensorFacts(update_s=0.1, duty=0.25)) == pytest.approx(0.1382)
+    assert group_s(SensorFacts(update_s=0.1, duty=1.0)) is None
+    assert group_s(SensorFacts(update_s=0.1)) is None
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_the_calibration_load_is_seeded_aperiodic_and_fills_its_time(seed):
+    pattern = load_pattern(seed, 21.0)
+    assert pattern == load_pattern(seed, 21.0)
+    assert sum(seconds for _, seconds in pattern) == pytest.approx(21.0)
+    assert pattern[0] == pattern[-1] == (False, 2.0)
+    assert all(seconds <= BURST_S[1] for _, seconds in pattern[1:-1])
+    assert sum(on for on, _ in pattern) >= 5
+
+
+@pytest.mark.parametrize(("metered", "calibrate"), [(True, True), (True, False), (False, False)])
+def test_steps_add_up_and_power_needs_a_meter(metered, calibrate):
     walk = steps(
         GRADES["standard"],
         ("a", "b"),
         block_s=6.0,
         metered=metered,
+        calibrate=calibrate,
         setup_s={"a": 3.0, "b.verify": 1.0},
+        sensor=SensorFacts(update_s=0.1, duty=0.25),
     )
     assert sum(step.name == "idle" for step in walk) == (2 if metered else 0)
-    assert total_seconds(walk) == pytest.approx(3 + 1 + 30 + 20 * 8 + (60 if metered else 0))
+    around_s = (60 + 17 + 3 * 7 if metered else 0) + (21 if calibrate else 0)
+    assert total_seconds(walk) == pytest.approx(3 + 1 + 30 + 20 * 8 + around_s)
+    assert total_seconds(walk) < 8 * 60
+    groups = [step.group_s for step in walk if step.name == "prepare"]
+    assert groups == [pytest.approx(0.1382)] * 2
+    assert [s.poll_s for s in walk if s.name == "observer"] == ([0, 1, 0.05] if metered else [])
     names = [step.name for step in walk]
     assert names.index("verify") < names.index("warmup") < names.index("block")

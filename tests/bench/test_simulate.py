@@ -1,57 +1,411 @@
+"""The simulated card: closed forms, what its instrument shows, and its meter's step by step."""
+
+import math
+
+import numpy as np
 import pytest
 
-from bench.records.run import Truth
-from bench.simulate import Card, Sensor, SimulatedDevice, SimulatedWork
-
-CARD = Card(
-    "card",
-    idle_w=50.0,
-    truth={"sha256d": Truth(joules_per_unit=2e-7, units_per_s=1e9)},
-    sensor=Sensor(0.1, 0.025, 0.02, gain=1.1, offset_w=5.0, counter_tick_s=0.1),
+from bench.machine import VirtualClock
+from bench.meters.sampling import MeterLost
+from bench.meters.sim import SimulatedMeter, open_beside
+from bench.records.journal import ClockPair, Event, Progress, Sample
+from bench.records.run import DeviceFacts, Truth, WorkloadFacts
+from bench.simulate import (
+    KINDS,
+    Card,
+    Counter,
+    EnergyCounter,
+    Launch,
+    PowerReading,
+    PowerSensor,
+    SimulatedDevice,
+    parse_fault,
 )
+from bench.simulate.instrument import WRAP_J
+from bench.simulate.steps import LowPass, Steps
+from bench.workers import SimulatedWorker
+
+STILL = {"jitter_s": 0.0, "noise": 0.0}
 
 
-def test_true_energy_is_the_closed_form():
-    device = SimulatedDevice(CARD, seed=0)
-    device.set_power(2.0, 300.0)
-    device.set_power(5.0, 50.0)
-    assert device.energy_j(2.0) == pytest.approx(100.0)
-    assert device.energy_j(6.0) == pytest.approx(100 + 900 + 50)
-    assert device.energy_j(-1.0) == pytest.approx(-50.0)
+def make_card(*sensors, launches=(), **options):
+    """A card of 50 W idle, 400 W under sha256d and 300 W under decode."""
+    return Card(
+        "card",
+        idle_w=50.0,
+        truth={"sha256d": Truth(4e-7, 1e9), "decode": Truth(0.3, 1000.0)},
+        sensors=sensors or (PowerSensor(0.1, 0.025, 0.02, gain=1.1, offset_w=5.0, **STILL),),
+        counter=Counter(gain=1.1, offset_w=5.0),
+        launches=dict(launches),
+        **options,
+    )
 
 
-def test_the_sensor_shows_gain_offset_and_its_window_only():
-    device = SimulatedDevice(CARD, seed=0)
-    device.set_power(1.0, 300.0)
-    shown = {round(s.t_s, 3): s.value for s in device.readings(0.0, 2.0) if s.field != "energy_j"}
-    assert shown[1.0] == pytest.approx(5 + 1.1 * 50, rel=0.02)
-    assert shown[1.1] == pytest.approx(5 + 1.1 * 300, rel=0.02)
-    assert len(shown) == 20
+def rig(card, *faults, strike_s=5.0, seed=3):
+    """Device, clock, started meter and both workers."""
+    clock = VirtualClock()
+    device = SimulatedDevice(
+        card, seed, faults=[parse_fault(text) for text in faults], strike_s=strike_s
+    )
+    meter = SimulatedMeter(device, clock, mismatch=False)
+    config = {"sha256d": {}, "decode": {"batch": 8}}
+    workers = {
+        name: SimulatedWorker(WorkloadFacts(name, "sim", "unit", None, config[name]), device, clock)
+        for name in card.truth
+    }
+    meter.start()
+    return device, clock, meter, workers
+
+
+def go(clock, meter, seconds, worker=None):
+    """Let time pass as measuring does; everything the meter and the worker said."""
+    facts, end_s = [], clock.now() + seconds
+    while clock.now() < end_s - 1e-9:
+        clock.sleep(min(0.1, end_s - clock.now()))
+        facts += meter.poll()
+        facts += worker.poll() if worker is not None else ()
+    return facts
+
+
+def series(facts, field):
+    return [(fact.t_s, fact.value) for fact in facts if getattr(fact, "field", None) == field]
+
+
+# True power
+
+
+def test_integrals_are_the_closed_form():
+    steps = Steps(0.0, 50.0)
+    steps.set(2.0, 300.0)
+    steps.set(5.0, 400.0, swing=400.0, period_s=0.1)
+    assert steps.integral(2.0) == pytest.approx(100.0)
+    assert steps.integral(5.0) == pytest.approx(1000.0)
+    assert steps.integral(-1.0) == pytest.approx(-50.0)
+    assert steps.integral(5.05) - steps.integral(5.0) == pytest.approx(0.05 * 600)
+    assert steps.integral(5.1) - steps.integral(5.05) == pytest.approx(0.05 * 200)
+    assert steps.integral(15.0) - steps.integral(5.0) == pytest.approx(4000.0)
+
+
+@pytest.mark.parametrize(("swing", "period_s"), [(0.0, 0.0), (400.0, 0.1), (100.0, 1.7)])
+def test_the_low_pass_is_that_of_the_power(swing, period_s):
+    steps = Steps(0.0, 50.0)
+    steps.set(1.0, 400.0, swing, period_s)
+    steps.set(3.0, 100.0)
+    smooth = LowPass(steps, 0.2)
+    dt_s = 1e-4
+    level, worst = 50.0, 0.0
+    for k in range(40_000):
+        level += (1 - math.exp(-dt_s / 0.2)) * (
+            (steps.integral((k + 1) * dt_s) - steps.integral(k * dt_s)) / dt_s - level
+        )
+        worst = max(worst, abs(smooth.at((k + 1) * dt_s) - level))
+    assert worst < 0.2
+
+
+def test_a_load_that_alternates_draws_its_known_power():
+    card = make_card(launches={"sha256d": Launch(0.1, 400.0)})
+    device = SimulatedDevice(card, 0)
+    device.load(1.0, "sha256d")
+    assert device.energy_j(11.0) - device.energy_j(1.0) == pytest.approx(4000.0)
+    device.load(11.0, "sha256d", 0.1382)
+    assert device.energy_j(11.0 + 0.0691) - device.energy_j(11.0) == pytest.approx(0.0691 * 600)
+    with pytest.raises(ValueError, match="below 0 W"):
+        make_card(launches={"decode": Launch(0.1, 700.0)})
+
+
+def test_a_card_warms_up_and_its_clock_follows_the_load():
+    device = SimulatedDevice(make_card(), 0)
+    cold = device.temperature_c(0.0)
+    assert device.clock_hz(0.0) < 5e8
+    device.load(0.0, "sha256d")
+    assert device.clock_hz(1.0) == pytest.approx(1.98e9)
+    warm = [device.temperature_c(t_s) for t_s in (10.0, 60.0, 100.0)]
+    assert cold < warm[0] < warm[1] == warm[2]
+
+
+# What the instrument shows
+
+
+def test_a_reading_is_the_mean_over_its_window_held_until_the_next_update():
+    device = SimulatedDevice(make_card(), seed=0)
+    device.load(1.0, "sha256d")
+    reading = PowerReading(device, device.card.sensors[0], 1)
+    shown = [reading.at(t_s) for t_s in np.arange(0.0, 2.0, 0.001)]
+    changed = np.flatnonzero(np.diff(shown)) + 1
+    assert shown[0] == pytest.approx(5 + 1.1 * 50)
+    assert shown[-1] == pytest.approx(5 + 1.1 * 400)
+    assert 1 <= len(changed) <= 2
+    assert 1.02 <= 0.001 * changed[0] <= 1.121
+
+
+@pytest.mark.parametrize("update_s", [0.02, 0.101])
+def test_updates_come_at_their_period_with_jitter(update_s):
+    device = SimulatedDevice(make_card(), seed=5)
+    reading = PowerReading(device, PowerSensor(update_s, 0.01, noise=0.1), 1)
+    times = np.arange(0.0, 20.0, 0.0005)
+    shown = np.array([reading.at(t_s) for t_s in times])
+    changed = times[np.flatnonzero(np.diff(shown)) + 1]
+    gaps = np.diff(changed)
+    assert len(gaps) == pytest.approx(20 / update_s, abs=2)
+    assert np.mean(gaps) == pytest.approx(update_s, rel=1e-3)
+    assert 0.0005 < np.std(gaps) < 0.002
+    assert np.max(np.abs(gaps - update_s)) <= 0.0031
+
+
+def test_a_coarse_sensor_reads_whole_watts_and_a_filtered_one_creeps():
+    device = SimulatedDevice(make_card(), seed=0)
+    device.load(0.5, "decode")
+    coarse = PowerReading(device, PowerSensor(0.1, 0.1, quantum_w=1.0), 1)
+    assert {coarse.at(t_s) % 1 for t_s in np.arange(0, 5, 0.1)} == {0.0}
+    filtered = PowerReading(device, PowerSensor(0.01, 0.01, filter_s=0.3, **STILL), 2)
+    shown = [filtered.at(t_s) for t_s in (0.4, 0.8, 5.0)]
+    assert shown[0] == pytest.approx(50.0)
+    assert 50 + 0.55 * 250 < shown[1] < 50 + 0.65 * 250
+    assert shown[2] == pytest.approx(300.0, abs=0.01)
 
 
 def test_the_counter_integrates_what_the_sensor_would_see():
-    device = SimulatedDevice(CARD, seed=0)
-    ticks = [s for s in device.readings(0.0, 10.0) if s.field == "energy_j"]
-    assert len(ticks) == 100
-    assert ticks[-1].value == pytest.approx(10 * (5 + 1.1 * 50), abs=2e-3)
+    device = SimulatedDevice(make_card(), seed=0)
+    counter = EnergyCounter(device, device.card.counter)
+    shown = [counter.at(t_s) for t_s in np.arange(0.0, 10.0, 0.001)]
+    ticks = np.flatnonzero(np.diff(shown)) + 1
+    assert 99 <= len(ticks) <= 101
+    assert shown[-1] == pytest.approx(10 * (5 + 1.1 * 50), abs=0.11 * 60)
 
 
-def test_readings_do_not_depend_on_how_often_one_looks():
-    once, often = (SimulatedDevice(CARD, seed=3) for _ in range(2))
-    whole = once.readings(0.0, 3.0)
-    parts = [s for k in range(30) for s in often.readings(k * 0.1, (k + 1) * 0.1)]
-    assert [(s.t_s, s.field) for s in whole] == [(s.t_s, s.field) for s in parts]
-    assert len(whole) == 60
+# Meter and worker
 
 
-def test_work_marks_its_rate_and_loads_the_device():
-    device = SimulatedDevice(CARD, seed=1)
-    work = SimulatedWork(device, "sha256d")
-    work.start(10.0)
-    marks = work.marks(20.0)
-    work.stop(20.0)
-    assert marks[-1].units == pytest.approx(1e10, rel=0.01)
-    assert device.energy_j(20.0) - device.energy_j(10.0) == pytest.approx(2000.0)
-    assert [m.units for m in marks] == sorted(m.units for m in marks)
-    work.start(30.0)
-    assert work.marks(31.0)[0].units > marks[-1].units
+def test_power_is_polled_at_the_pace_asked_for_and_repeats_between_updates():
+    _, clock, meter, _ = rig(make_card(PowerSensor(0.1, 0.025)))
+    own = series(go(clock, meter, 2.0), "power_instant_w")
+    assert len(own) == pytest.approx(101, abs=1)
+    assert len({value for _, value in own}) <= 22
+    meter.pace(0.0025)
+    fast = go(clock, meter, 2.0)
+    assert len(series(fast, "power_instant_w")) == pytest.approx(801, abs=1)
+    assert len(series(fast, "energy_j")) == pytest.approx(20, abs=1)
+    meter.pace(0.0)
+    assert not series(go(clock, meter, 2.0), "power_instant_w")
+    meter.pace(None)
+    again = series(go(clock, meter, 2.0), "power_instant_w")
+    assert len(again) == pytest.approx(101, abs=1)
+    meter.stop()
+    (tally,) = (fact for fact in meter.poll() if isinstance(fact, Event))
+    assert (tally.name, tally.data["skipped"]) == ("meter_tally", 0)
+
+
+def test_facts_do_not_depend_on_how_often_one_polls():
+    said = []
+    for period_s in (0.1, 3.0):
+        _, clock, meter, _ = rig(make_card(PowerSensor(0.1, 0.025)))
+        facts = []
+        for _ in range(round(3.0 / period_s)):
+            clock.sleep(period_s)
+            facts += meter.poll()
+        said.append([(f.field, round(f.t_s, 6), f.value) for f in facts if isinstance(f, Sample)])
+    assert said[0] == said[1]
+    assert len(said[0]) > 150
+
+
+def test_the_meter_knows_what_it_reads_but_not_how_it_sees():
+    card = make_card(PowerSensor(0.1, 0.025), PowerSensor(0.1, 1.0, field="power_average_w"))
+    _, clock, meter, _ = rig(card)
+    facts = meter.facts()
+    assert facts.source == "sim"
+    assert {"energy_j", "power_instant_w", "power_average_w"} <= set(facts.capabilities)
+    assert facts.sensor.window_s is None
+    assert not facts.mismatch
+    fields = {fact.field for fact in go(clock, meter, 1.5) if isinstance(fact, Sample)}
+    assert fields == set(facts.capabilities)
+
+
+def test_a_survey_names_nobody_but_a_stranger():
+    _, clock, meter, _ = rig(make_card(), "foreign")
+    for expected in ([], [4242]):
+        meter.survey()
+        (found,) = (fact for fact in meter.poll() if getattr(fact, "name", "") == "processes")
+        assert found.data == {"pids": expected, "graphics": []}
+        go(clock, meter, 6.0)
+
+
+def test_marks_give_the_edges_of_the_load_and_its_units():
+    device, clock, meter, workers = rig(make_card())
+    worker = workers["sha256d"]
+    units = 0
+    for run_s in (0.07, 3.33):
+        begun_s = clock.now()
+        worker.start()
+        facts = [*go(clock, meter, run_s, worker), *worker.stop()]
+        marks = [fact for fact in facts if isinstance(fact, Progress)]
+        assert marks[0].t_s == pytest.approx(begun_s)
+        assert marks[-1].t_s == pytest.approx(begun_s + run_s)
+        assert marks[0].units == units
+        units = marks[-1].units
+        assert units - marks[0].units == pytest.approx(1e9 * run_s, rel=0.01)
+        assert device.power.level(clock.now()) == 50.0
+        go(clock, meter, 1.0)
+
+
+def test_a_decoder_tells_how_long_its_steps_took():
+    _, clock, meter, workers = rig(make_card())
+    worker = workers["decode"]
+    assert worker.prepare(None).details["launch_s"] == pytest.approx(0.008)
+    worker.start()
+    go(clock, meter, 2.0, worker)
+    latency = worker.stop()[-1]
+    assert latency.name == "step_latency"
+    assert latency.data["workload"] == "decode"
+    assert latency.data["p50_s"] == pytest.approx(0.008, rel=0.01)
+    assert latency.data["n"] == pytest.approx(250, abs=3)
+
+
+def test_a_launch_group_moves_a_part_time_sensor_off_the_beat():
+    """Locked to the sensor's update a load of 600 and 200 W is seen in one half only."""
+    card = make_card(PowerSensor(0.1, 0.025, **STILL), launches={"sha256d": Launch(0.1, 400.0)})
+    means = []
+    for group_s in (None, 0.1382):
+        _, clock, meter, workers = rig(card)
+        worker = workers["sha256d"]
+        facts = worker.prepare(group_s)
+        assert facts.details["launch_s"] == (group_s or 0.1)
+        worker.start()
+        go(clock, meter, 2.0, worker)
+        readings = series(go(clock, meter, 60.0, worker), "power_instant_w")
+        means.append(np.mean([value for _, value in readings]))
+    assert abs(means[0] / 400 - 1) > 0.2
+    assert abs(means[1] / 400 - 1) < 0.01
+
+
+def test_a_sensor_beside_real_work_is_another_devices():
+    clock = VirtualClock()
+    meter = open_beside(make_card(), clock, 1, DeviceFacts("cpu", "a processor"))
+    meter.start()
+    readings = series(go(clock, meter, 2.0), "power_instant_w")
+    assert meter.facts().mismatch
+    assert readings[-1][1] == pytest.approx(5 + 1.1 * 400)
+
+
+# Faults, as the meter shows them
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("frieze", "no such fault; known: throttle, power-cap"),
+        ("", "write NAME"),
+        ("gain=", "VALUE must be a number"),
+        ("gain=nan", "VALUE must be a number from 0 to 10"),
+        ("gain=-1", "VALUE must be a number from 0 to 10"),
+        ("gain=0", "VALUE must be more than 0"),
+        ("drop=2", "VALUE must be a number from 0 to 1"),
+        ("gain=1.1@soon", "SECONDS must be a number"),
+        ("gain@1@2", "write NAME"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_one_line(text, why):
+    with pytest.raises(ValueError, match=why) as caught:
+        parse_fault(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fault_is_written_as_it_is_read():
+    assert str(parse_fault("gain=1.2@3")) == "gain=1.2@3"
+    assert str(parse_fault("reset")) == "reset=1"
+    assert parse_fault("throttle@7").at_s == 7.0
+
+
+def test_the_counter_starts_again_or_wraps():
+    for fault in ("reset@3", "wrap@3"):
+        _, clock, meter, _ = rig(make_card(), fault)
+        values = [value for _, value in series(go(clock, meter, 30.0), "energy_j")]
+        (fell,) = np.flatnonzero(np.diff(values) < 0)
+        assert min(values) >= 0
+        assert values[fell + 1] < 50
+        assert (values[fell] > 0.99 * WRAP_J) == fault.startswith("wrap")
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("zero", lambda values: set(values) == {0.0}),
+        ("range=5", lambda values: set(values) == {3500.0}),
+        ("freeze", lambda values: len(set(values)) == 1),
+        ("gain=2", lambda values: np.mean(values) == pytest.approx(2 * 60, rel=1e-3)),
+    ],
+)
+def test_readings_go_wrong_and_the_counter_does_not(fault, expected):
+    _, clock, meter, _ = rig(make_card(), fault)
+    facts = go(clock, meter, 5.0)
+    assert expected([value for _, value in series(facts, "power_instant_w")])
+    counted = series(facts, "energy_j")
+    assert counted[-1][1] - counted[0][1] == pytest.approx(4.9 * 60, rel=0.03)
+
+
+def test_gaps_a_hang_and_a_lost_card_end_as_a_real_sampler_would():
+    _, clock, meter, _ = rig(make_card(), "gaps=3@2")
+    times = [t_s for t_s, _ in series(go(clock, meter, 8.0), "power_instant_w")]
+    assert np.max(np.diff(times)) == pytest.approx(3.0, abs=0.05)
+    for fault, code in (("hang@2", "SAMPLER_HUNG"), ("lost@2", "GPU_LOST"), ("drop=1@2", None)):
+        _, clock, meter, _ = rig(make_card(), fault)
+        with pytest.raises(MeterLost) as caught:
+            go(clock, meter, 9.0)
+        assert caught.value.code == (code or "SAMPLING_GAPS")
+        assert clock.now() < 5.0
+        meter.stop()
+        assert not meter.poll()
+
+
+def test_a_read_that_hangs_is_told_even_when_the_run_ends_first():
+    _, clock, meter, _ = rig(make_card(), "hang@2")
+    go(clock, meter, 3.0)
+    meter.stop()
+    assert [fact.data["code"] for fact in meter.poll()] == ["SAMPLER_HUNG"]
+
+
+def test_what_is_said_once_is_said_once():
+    card = make_card(PowerSensor(0.1, 0.025), PowerSensor(0.1, 1.0, field="power_average_w"))
+    _, clock, meter, _ = rig(card, "xid=31@2", "field-lost@2", "ecc@2", "limit=0.5@2")
+    facts = go(clock, meter, 8.0)
+    said = [fact.data for fact in facts if isinstance(fact, Event)]
+    assert said[0] == {"code": 31}
+    assert said[1]["field"] == "power_instant_w"
+    assert len(said) == 2
+    assert [value for _, value in series(facts, "ecc_uncorrected")] == [0.0, 1.0]
+    assert [value for _, value in series(facts, "power_limit_w")] == [700.0, 350.0]
+    assert max(t_s for t_s, _ in series(facts, "power_instant_w")) < 3.1
+    assert max(t_s for t_s, _ in series(facts, "power_average_w")) > 7.9
+
+
+def test_clocks_that_slept_or_lag():
+    for fault in ("pause=3@4", "slow-clock=0.05"):
+        _, clock, meter, _ = rig(make_card(), fault)
+        pairs = [fact for fact in go(clock, meter, 20.0) if isinstance(fact, ClockPair)]
+        awake = [pair.boottime_s - pair.monotonic_s for pair in pairs]
+        wall = [pair.realtime_s - pair.monotonic_s for pair in pairs]
+        if fault.startswith("pause"):
+            assert max(awake) - min(awake) == pytest.approx(3.0)
+        else:
+            assert wall[0] - wall[-1] == pytest.approx(0.05 * pairs[-1].monotonic_s, rel=1e-3)
+
+
+@pytest.mark.parametrize("fault", [name for name, kind in KINDS.items() if kind.of_work])
+def test_faults_of_the_work_change_rate_and_power_alike(fault):
+    device, clock, meter, workers = rig(make_card(), fault)
+    worker = workers["sha256d"]
+    worker.start()
+    facts = [*go(clock, meter, 60.0, worker), *worker.stop()]
+    marks = [fact for fact in facts if isinstance(fact, Progress)]
+    joules = device.energy_j(marks[-1].t_s) - device.energy_j(marks[0].t_s)
+    assert joules / (marks[-1].units - marks[0].units) == pytest.approx(4e-7, rel=0.01)
+    rates = np.diff([mark.units for mark in marks[:-1]])
+    clocks = {value for _, value in series(facts, "sm_clock_hz")}
+    assert np.min(rates) < 0.95e9 * 0.05
+    assert min(clocks) < 0.95 * 1.98e9
+    held_s = {
+        field: series(facts, field)[-1][1] for field in ("throttle_thermal_s", "throttle_power_s")
+    }
+    assert held_s == {
+        "throttle_thermal_s": pytest.approx(6.0 if fault == "throttle" else 0.0, abs=0.1),
+        "throttle_power_s": pytest.approx(30.0 if fault == "power-cap" else 0.0, abs=0.5),
+    }

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.derive import Raw, derive
+from bench.derive import Raw, derive_raw
 from bench.records.journal import ClockPair, Event, Progress, Sample, Share, Span
 from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts
 from bench.validity.work import poisson_tail
@@ -45,7 +45,7 @@ def raw(**changes):
 
 
 def codes(facts, **changes):
-    validity = derive(raw(**changes), facts).validity
+    validity = derive_raw(raw(**changes), facts).validity
     return validity.status, {code.name: code for code in validity.codes}
 
 
@@ -118,7 +118,7 @@ def test_a_counter_reset_falls_back_to_polled_power():
     facts = altered(
         Sample, lambda f: replace(f, value=f.value - 5000 * (f.t_s > 50)), field="energy_j"
     )
-    derived = derive(raw(), facts)
+    derived = derive_raw(raw(), facts)
     assert "COUNTER_RESET" in {c.name for c in derived.validity.codes}
     assert derived.workloads[0].metrics.joules_per_unit.mid == pytest.approx(0.3, rel=0.01)
 
@@ -168,7 +168,7 @@ def test_publish_wants_more():
 
 def test_a_meter_lost_in_mid_run_leaves_no_invented_joules():
     heard = [f for f in journal() if not (isinstance(f, Sample) and f.t_s > 40)]
-    derived = derive(raw(), heard)
+    derived = derive_raw(raw(), heard)
     metrics = derived.workloads[0].metrics
     assert metrics.joules_per_unit is None
     assert metrics.reason
@@ -292,7 +292,7 @@ def test_latency_of_the_runs_is_summarised():
     facts = WorkloadFacts("sha256d", "torch", "token", "T0", {}, details={"prefill": {"tokens": 5}})
     percentiles = ({"p50_s": k, "p90_s": k, "p99_s": k, "n": 3} for k in (1, 2, 30))
     events = [Event(1.0, "step_latency", {"workload": "sha256d", **p}) for p in percentiles]
-    metrics = derive(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
+    metrics = derive_raw(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
     assert metrics.tpot_s == {"p50": 2, "p90": 2, "p99": 2, "steps": 9}
     assert metrics.prefill == {"tokens": 5}
     assert metrics.decode["tokens_per_s"] == pytest.approx(RATE, rel=0.01)
@@ -304,5 +304,5 @@ def test_joules_of_another_instrument_are_never_ranked_and_each_reason_is_said_o
     assert "not measured on this device" in found["UNRANKED"].text
     facts = altered(Span, lambda f: replace(f, end_s=f.end_s - 2), phase="block")
     both = (HASH, replace(HASH, name="decode"))
-    names = [code.name for code in derive(raw(workloads=both), facts).validity.codes]
+    names = [code.name for code in derive_raw(raw(workloads=both), facts).validity.codes]
     assert names.count("UNRANKED") == 1

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bench.meters.nvml_errors import ErrorClass, classify
+from bench.meters.nvml_processes import mps_daemon
 
 LISTED = """
     import dataclasses, json
@@ -30,6 +31,11 @@ FACTS = """
     sensor = NvmlSensor("{selector}")
     read = {{reading.field: reading.value for reading in sensor.read(slow=True)}}
     print(json.dumps([dataclasses.asdict(sensor.facts()), read]))
+"""
+STRANGERS = """
+    import json
+    from bench.meters.nvml import strangers
+    print(json.dumps(strangers("{uuid}")))
 """
 # For each (settings at the opening, settings in the run): what came of it.
 FAULTS = """
@@ -96,6 +102,12 @@ def test_facts_of_every_gpu_in_si_units(fake_gpu, python):
         "profile": None,
         "threads": None,
         "features": [],
+        "mig": False,
+        "mps": False,
+        "vgpu": False,
+        "display": False,
+        "ecc": True,
+        "temperature_slowdown_c": 92.0,
         "truth": None,
     }
     assert (second["name"], second["index"], second["uuid"]) == ("Fake B", 1, UUID[1])
@@ -147,6 +159,15 @@ def test_refusals_say_what_and_what_to_do(fake_gpu, python):
             ["resolve", [-1, {}]],
         ],
     )
+    repeated, part = uuids(
+        python,
+        [
+            ["first_visible", [{mask: "1,1"}]],
+            ["resolve", [2, {mask: "MIG-fa4e/1/0"}]],
+        ],
+    )
+    assert "1 repeats a GPU" in repeated
+    assert "MIG-fa4e/1/0 is a part of a GPU" in part
     assert "no GPU 99" in absent
     assert "has 3 (indices 0 to 2)" in absent
     assert f"GPU 0 (Fake GPU) is hidden by {mask}=1,2" in hidden
@@ -200,19 +221,33 @@ def test_a_sensor_is_opened_by_index_or_uuid(fake_gpu, python, selector):
     assert facts["device_uuid"] == UUID[0]
     assert (facts["library"]["fake"], facts["library"]["standard_path"]) == (True, False)
     assert read["power_instant_w"] == read["power_average_w"] == 250.0
+    assert read["power_w"] == 250.0
     assert read["sm_clock_hz"] == 1.755e9
     assert read["mem_clock_hz"] == 2.619e9
     assert (read["temperature_c"], read["power_limit_w"], read["pstate"]) == (55.0, 400.0, 2.0)
-    assert "power_w" not in read
+    assert read["ecc_uncorrected"] == 0.0
+    assert facts["reason"] is None
+
+
+@pytest.mark.parametrize(("capability", "meaning"), [("8.0", "instant"), ("8.6", "mean-of-1-s")])
+def test_what_power_usage_means_depends_on_the_chip(fake_gpu, python, capability, meaning):
+    fake_gpu(CC=capability)
+    facts, _ = python(FACTS.format(selector="0"))
+    assert f"usage:{meaning}" in facts["capabilities"]
+    assert "xid" in facts["capabilities"]
 
 
 def test_an_old_driver_gives_what_it_has(fake_gpu, python):
-    fake_gpu("old", WATTS=250)
+    fake_gpu("old", WATTS=250, THROTTLE="74=0.5", PROCESSES="41,42")
     facts, read = python(FACTS.format(selector="0"))
-    assert facts["source"] == "nvml-power-usage"
+    assert facts["source"] == "nvml-counter"
+    assert read["energy_j"] > 0
     assert read["power_w"] == 250.0
-    assert not {"energy_j", "power_instant_w", "throttle_power_s"} & set(facts["capabilities"])
-    assert "nvmlDeviceGetFieldValues" in facts["reason"]
+    had = set(facts["capabilities"])
+    assert "throttle_power_s" in had
+    assert not {"power_instant_w", "power_average_w", "throttle_thermal_s"} & had
+    assert "field 186: not supported" in facts["reason"]
+    assert python(STRANGERS.format(uuid=UUID[0])) == [41, 42]
 
 
 FALLBACKS = {
@@ -251,11 +286,149 @@ def test_a_field_of_unknown_type_is_absent_not_zero(fake_gpu, python):
     assert "unknown type 9" in facts["reason"]
 
 
+def test_a_counter_whose_field_goes_is_read_by_its_function(fake_gpu, python):
+    fake_gpu()
+    ((kind, missing, capabilities, source),) = outcomes(python, [["", "field191=3"]])
+    assert (kind, missing, source) == ("read", [], "nvml-counter")
+    assert "energy_j" in capabilities
+
+
+def test_power_usage_is_read_at_every_tick_once_it_is_all_there_is(fake_gpu, python):
+    fake_gpu(FAIL="field186=3,field185=3,field191=3,nvmlDeviceGetTotalEnergyConsumption=3")
+    fields = python("""
+        import json
+        from bench.meters.nvml_sensor import NvmlSensor
+        print(json.dumps([reading.field for reading in NvmlSensor("0").read(slow=False)]))
+    """)
+    assert "power_w" in fields
+
+
+ONLY_MODULE = (
+    "field185=3,field186=3,field191=3,nvmlDeviceGetPowerUsage=3,"
+    "nvmlDeviceGetTotalEnergyConsumption=3"
+)
+
+
+def test_a_module_is_read_only_where_its_gpu_cannot_be_and_says_so(fake_gpu, python):
+    fake_gpu(WATTS=250, MODULE_W=100)
+    facts, read = python(FACTS.format(selector="0"))
+    assert (facts["scope"], read["power_instant_w"]) == ("gpu", 250.0)
+    fake_gpu(FAIL=ONLY_MODULE)
+    facts, read = python(FACTS.format(selector="0"))
+    assert facts["scope"] == facts["sensor"]["scope"] == "module"
+    assert (facts["source"], read["power_instant_w"]) == ("nvml-counter", 350.0)
+    assert "power_w" not in read
+
+
+def test_modes_of_sharing_are_told(fake_gpu, python):
+    fake_gpu(MIG=1, VGPU=3, DISPLAY=1, MPS="77", ECC="off")
+    (gpu,) = python(LISTED)
+    told = [gpu[name] for name in ("mig", "vgpu", "display", "mps", "ecc")]
+    assert told == [True, True, True, True, False]
+
+
+def test_modes_that_a_card_does_not_have_are_off_and_those_it_hides_unknown(fake_gpu, python):
+    hidden = "=4,".join(
+        ["nvmlDeviceGetVirtualizationMode", "nvmlDeviceGetDisplayActive",
+         "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v2",
+         "nvmlDeviceGetEccMode", ""]
+    )  # fmt: skip
+    fake_gpu(FAIL=f"{hidden}nvmlDeviceGetMigMode=3")
+    (gpu,) = python(LISTED)
+    told = [gpu[name] for name in ("mig", "vgpu", "display", "mps", "ecc")]
+    assert told == [False, None, None, None, None]
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_a_whole_gpu_passed_through_to_a_virtual_machine_is_not_shared(fake_gpu, python, mode):
+    fake_gpu(VGPU=mode)
+    assert python(LISTED)[0]["vgpu"] is False
+
+
+def test_strangers_on_the_gpu_are_listed_clients_of_mps_among_them(fake_gpu, python):
+    fake_gpu(PROCESSES="4001,4000", MPS="5000,4000", GRAPHICS="9")
+    assert python(STRANGERS.format(uuid=UUID[0])) == [4000, 4001, 5000]
+    fake_gpu(PROCESSES="", MPS="")
+    assert python(STRANGERS.format(uuid=UUID[0])) == []
+
+
+def test_strangers_that_cannot_be_told_are_unknown(fake_gpu, python):
+    call = "nvmlDeviceGetComputeRunningProcesses"
+    for code in (4, 999):
+        fake_gpu(PROCESSES="4001", FAIL=f"{call}_v3={code},{call}_v2={code}")
+        assert python(STRANGERS.format(uuid=UUID[0])) is None
+
+
+def test_what_an_mps_daemon_leaves_behind_is_no_daemon(tmp_path):
+    pipes, proc = tmp_path / "pipes", tmp_path / "proc"
+    (proc / "123").mkdir(parents=True)
+    pipes.mkdir()
+    environ = {"CUDA_MPS_PIPE_DIRECTORY": str(pipes)}
+    assert not mps_daemon(environ, proc)
+    (pipes / "nvidia-cuda-mps-control.pid").write_text("123\n")
+    assert not mps_daemon(environ, proc)
+    (proc / "123" / "comm").write_text("sleep\n")
+    assert not mps_daemon(environ, proc)
+    (proc / "123" / "comm").write_text("nvidia-cuda-mps\n")
+    assert mps_daemon(environ, proc)
+
+
+SURVEYED = """
+    import json
+    from bench.meters.nvml_sensor import NvmlSensor
+    notice = NvmlSensor("0").survey()
+    print(json.dumps([notice.name, notice.data]))
+"""
+
+
+def test_a_survey_tells_who_computes_and_who_draws(fake_gpu, python):
+    fake_gpu(PROCESSES="4001", GRAPHICS="9,8", MPS="5000")
+    data = {"pids": [4001, 5000], "graphics": [8, 9], "mps": True}
+    assert python(SURVEYED) == ["processes", data]
+
+
+@pytest.mark.parametrize("code", [4, 999])
+def test_a_survey_that_cannot_tell_says_why(fake_gpu, python, code):
+    call = "nvmlDeviceGetComputeRunningProcesses"
+    fake_gpu(FAIL=f"{call}_v3={code},{call}_v2={code}")
+    name, data = python(SURVEYED)
+    assert (name, data["pids"]) == ("processes", [])
+    assert f"NVML error {code}" in data["reason"]
+
+
+def test_xids_and_uncorrectable_errors_since_the_opening_are_told_once(fake_gpu, python):
+    fake_gpu(XID="13@-1,79@0.05,31@0.05,43@999", ECC="1,2@0.05")
+    told = python("""
+        import json, select
+        from bench.meters.nvml_sensor import NvmlSensor
+        from bench.meters.sampling import Notice
+        sensor = NvmlSensor("0")
+        def tell():
+            read = sensor.read(slow=True)
+            xids = [(each.name, each.data) for each in read if isinstance(each, Notice)]
+            errors = [r.value for r in read if getattr(r, "field", "") == "ecc_uncorrected"]
+            return [xids, errors]
+        first = tell()
+        select.select([], [], [], 0.1)
+        print(json.dumps([first, tell(), tell()]))
+    """)
+    both = [["xid", {"code": 79}], ["xid", {"code": 31}]]
+    assert told == [[[], [1.0]], [both, [3.0]], [[], [3.0]]]
+
+
+def test_a_card_that_reports_no_xids_says_so(fake_gpu, python):
+    fake_gpu(FAIL="nvmlDeviceRegisterEvents=3")
+    facts, _ = python(FACTS.format(selector="0"))
+    assert "xid" not in facts["capabilities"]
+    assert "nvmlDeviceRegisterEvents: not supported" in facts["reason"]
+
+
 CALLS = {
     "field186": "power_instant_w",
     "field271": "throttle_brake_s",
     "nvmlDeviceGetClockInfo": "sm_clock_hz",
     "nvmlDeviceGetTemperature": "temperature_c",
+    "nvmlDeviceGetTotalEccErrors": "ecc_uncorrected",
 }
 
 

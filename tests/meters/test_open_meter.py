@@ -52,10 +52,26 @@ def test_none_says_why(opened, cpu):
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "nvml", "nvml:", "nvml:x", "nvml:-1", "rapl:0", "sim", "sim:", "auto:1", "none:", "watt"],
+    [
+        "",
+        "nvml",
+        "nvml:",
+        "nvml:x",
+        "nvml:-1",
+        "rapl:0",
+        "sim",
+        "sim:",
+        "auto:1",
+        "none:",
+        "watt",
+        "replay",
+        "replay:",
+    ],
 )
 def test_a_bad_spec_names_the_forms(cpu, spec):
-    with pytest.raises(ValueError, match=r"auto, nvml:N, rapl, assumed:W, none or sim:NAME"):
+    with pytest.raises(
+        ValueError, match=r"auto, nvml:N, rapl, assumed:W, none, sim:NAME or replay:FILE"
+    ):
         open_meter(spec, cpu, no_simulation)
 
 

@@ -176,6 +176,67 @@ def test_a_sampler_that_dies_is_noticed(open_nvml, polled):
     assert caught.value.code == "SAMPLING_GAPS"
 
 
+def test_the_pace_is_the_one_asked_for(open_nvml, polled):
+    meter = open_nvml(WATTS="250", UPDATE_S=0)
+    meter.start()
+    polled(meter, 0.1)
+    counts = {}
+    for pace_s in (0.0015, 0.0, 0.1, None):
+        meter.pace(pace_s)
+        polled(meter, 0.05)
+        counts[pace_s] = len(of(polled(meter, 0.3), "power_instant_w"))
+    assert counts[0.0] == 0
+    assert 2 <= counts[0.1] <= 4
+    assert 5 <= counts[None] <= 16
+    assert counts[0.0015] > 50
+
+
+def test_never_reading_is_no_silence(open_nvml, polled):
+    meter = open_nvml()
+    meter.start()
+    meter.pace(0.0)
+    polled(meter, SILENCE_S + 0.5)
+    meter.pace(0.02)
+    assert polled(meter, 5.0, lambda facts: bool(of(facts, "power_instant_w")))
+
+
+def test_of_a_burst_of_orders_none_is_lost_and_the_last_pace_holds(open_nvml, polled):
+    meter = open_nvml(PROCESSES="4001@0.2", GRAPHICS="9")
+    meter.survey()
+    meter.start()
+    for _ in range(200):
+        meter.pace(0.0)
+        meter.pace(-1.0)
+        meter.pace(1e-9)
+    meter.survey()
+    asked = polled(meter, 5.0, lambda facts: len(events(facts, "processes")) == 2)
+    assert len(of(polled(meter, 0.2), "power_instant_w")) < 0.2 / 0.001 + 2
+    meter.survey()
+    later = polled(meter, 5.0, lambda facts: bool(events(facts, "processes")))
+    surveys = events(asked, "processes") + events(later, "processes")
+    assert [data["pids"] for data in surveys] == [[], [], [4001]]
+    assert {tuple(data["graphics"]) for data in surveys} == {(9,)}
+
+
+def test_orders_to_a_sampler_that_is_gone_or_hangs_neither_raise_nor_block(open_nvml, polled):
+    dead = open_nvml()
+    dead.start()
+    os.kill(dead.pid, signal.SIGKILL)
+    hung = open_nvml(DELAY="nvmlDeviceGetFieldValues=inf", FAULTS_AFTER_S=0.3)
+    hung.start()
+    polled(hung, 0.4)
+    started_s = time.monotonic()
+    for _ in range(5000):
+        hung.pace(0.1)
+    for meter in (dead, hung):
+        meter.pace(None)
+        meter.survey()
+        meter.stop()
+        meter.pace(None)
+        meter.survey()
+    assert time.monotonic() - started_s < 6.0
+
+
 def test_an_interrupt_does_not_reach_the_sampler(open_nvml, polled):
     meter = open_nvml()
     meter.start()

@@ -4,7 +4,7 @@ import pytest
 
 from bench.meters.process import ProcessMeter
 from bench.meters.rapl import RaplSensor, read_text
-from bench.meters.sampling import MeterLost, TransientError
+from bench.meters.sampling import MeterLost, Missing, TransientError
 from bench.ports import MeterError
 from bench.records.journal import Sample
 
@@ -20,10 +20,21 @@ def zone(root, folder, name, energy_uj, range_uj=RANGE_UJ):
     return path / "energy_uj"
 
 
-def joules(sensor):
-    (reading,) = sensor.read(slow=True)
-    assert reading.field == "energy_j"
-    return reading.value
+def joules(sensor, field="energy_j"):
+    (value,) = [reading.value for reading in sensor.read(slow=True) if reading.field == field]
+    return value
+
+
+def refusing(name, error):
+    """Reads the tree, but raises ``error`` at files of this name below a folder of this name."""
+    folder, file = name
+
+    def read(path):
+        if path.name == file and path.parent.name == folder:
+            raise error
+        return read_text(path)
+
+    return read
 
 
 def test_energy_counts_from_the_opening(tmp_path):
@@ -71,6 +82,64 @@ def test_dies_of_one_package_are_all_counted(tmp_path):
     for counter in counters:
         counter.write_text("1000000")
     assert joules(sensor) == 2.0
+
+
+def test_memory_of_all_sockets_is_counted_beside_and_wraps_at_its_own_range(tmp_path):
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    zone(tmp_path, "intel-rapl:1", "package-1", 0)
+    zone(tmp_path, "intel-rapl:2", "psys", 0)
+    one = zone(tmp_path, "intel-rapl:0:1", "dram", 65_000_000, range_uj=65_700_000)
+    two = zone(tmp_path, "intel-rapl:1:0", "dram", 0)
+    others = [
+        zone(tmp_path, "intel-rapl:0:0", "core", 0),
+        zone(tmp_path, "intel-rapl:1:1", "uncore", 0),
+        zone(tmp_path, "intel-rapl:2:0", "dram", 0),
+    ]
+    sensor = RaplSensor(tmp_path)
+    assert sensor.facts().capabilities == ("energy_j", "dram_energy_j")
+    for counter in others:
+        counter.write_text("9000000")
+    one.write_text("300000")  # 0.7 J to the range, 0.3 J after it
+    two.write_text("2000000")
+    assert (joules(sensor), joules(sensor, "dram_energy_j")) == (0.0, 3.0)
+
+
+def test_memory_that_is_not_counted_or_not_readable_is_no_reason_to_refuse(tmp_path):
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    facts = RaplSensor(tmp_path).facts()
+    assert facts.capabilities == ("energy_j",)
+    assert "does not count its memory" in facts.reason
+    zone(tmp_path, "intel-rapl:0:0", "dram", 0)
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    sensor = RaplSensor(tmp_path, refusing(("intel-rapl:0:0", "energy_uj"), denied))
+    package.write_text("1000000")
+    assert joules(sensor) == 1.0
+    assert "cannot be read" in sensor.facts().reason
+
+
+def test_a_memory_counter_that_goes_takes_nothing_with_it(tmp_path):
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    memory = zone(tmp_path, "intel-rapl:0:0", "dram", 0)
+    sensor = RaplSensor(tmp_path)
+    memory.write_text("")
+    assert [reading.field for reading in sensor.read(slow=False)] == ["energy_j"]
+    memory.unlink()
+    package.write_text("1000000")
+    energy, missing = sensor.read(slow=False)
+    assert energy.value == 1.0
+    assert isinstance(missing, Missing)
+    assert (missing.field, "lost" in missing.reason) == ("dram_energy_j", True)
+    assert [reading.field for reading in sensor.read(slow=False)] == ["energy_j"]
+
+
+def test_of_two_sockets_one_that_goes_ends_the_sum(tmp_path):
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    two = zone(tmp_path, "intel-rapl:1", "package-1", 0)
+    sensor = RaplSensor(tmp_path)
+    two.unlink()
+    with pytest.raises(MeterLost) as caught:
+        sensor.read(slow=False)
+    assert caught.value.code == "NO_ENERGY"
 
 
 def test_facts(tmp_path):

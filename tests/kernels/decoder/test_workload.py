@@ -67,6 +67,78 @@ def test_every_pass_over_the_cache_decodes_the_same(tiny: dict[str, Any]) -> Non
     assert all(passed for _, passed, _ in workload.check())
 
 
+def test_preparing_again_changes_the_waits_alone(tiny: dict[str, Any]) -> None:
+    workload = ready(tiny)
+    session = workload._session
+    first = dict(workload.describe())
+    workload.prepare(group_s=7.3 * first["launch_s"])
+    assert workload._session is session
+    assert workload._group == 7
+    assert workload.describe() == first, "on a CPU every step is waited for"
+    workload.prepare()
+    assert workload._group == 1
+
+
+class Edges:
+    """A GPU's events: each step passes a tick after it is queued; what was waited for is kept."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.waits: list[tuple[int, int]] = []
+
+    def __call__(self) -> "Edge":
+        self.made += 1
+        return Edge(self, self.made - 1)
+
+
+class Edge:
+    def __init__(self, edges: Edges, number: int) -> None:
+        self.edges, self.number = edges, number
+
+    def wait(self) -> None:
+        self.edges.waits.append((self.number, self.edges.made - 1))
+
+    def since(self, earlier: "Edge") -> float:
+        return float(self.number - earlier.number)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_gpu_always_has_steps_queued_behind_a_wait(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    session = ready(tiny)._session
+    assert session is not None
+    edges = Edges()
+    monkeypatch.setattr(timed, "CudaEdge", edges)
+    device = torch.device("cuda")
+    monkeypatch.setattr(type(session.decoder), "device", property(lambda _: device))
+    monkeypatch.setattr(session, "step", lambda: setattr(session, "span", session.span + 1))
+    monkeypatch.setattr(session, "clear", session.rewind)
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(timed.time, "monotonic", lambda: float(next(ticks)))
+    marks: list[int] = []
+    latencies = timed.drive(session, lambda _, units: marks.append(units), after(42), group)
+    assert latencies == [1.0] * 42
+    *running, last = edges.waits
+    assert [number for number, _ in running] == list(range(group, running[-1][0] + 1, group))
+    assert all(queued - number >= timed.AHEAD for number, queued in running)
+    assert last[0] == 42
+    assert marks[0] == 0
+    assert marks[-1] == 4 * 42
+    assert all(units % (4 * group) == 0 for units in marks[:-1])
+
+
+def test_a_step_is_timed_and_leaves_no_trace(tiny: dict[str, Any]) -> None:
+    session = ready(tiny, steps=2)._session
+    assert session is not None
+    state = (session.tokens.clone(), session.positions.clone(), session.span)
+    assert 0 < timed.step_seconds(session) < 1.0
+    assert torch.equal(session.tokens, state[0])
+    assert torch.equal(session.positions, state[1])
+    assert session.span == state[2]
+    assert int(session.made) == 0
+
+
 def test_a_miscounting_run_is_caught(tiny: dict[str, Any]) -> None:
     workload = ready(tiny)
     workload.run(ignore, after(5))
@@ -117,7 +189,7 @@ def test_stop_is_honoured_before_the_first_step(tiny: dict[str, Any]) -> None:
     workload = ready(tiny)
     marks: list[int] = []
     workload.run(lambda _, units: marks.append(units), lambda: True)
-    assert marks == [0]
+    assert marks == [0, 0], "one as the run begins, one as it ends"
     assert workload.facts() == []
     assert all(passed for _, passed, _ in workload.check())
 

@@ -203,19 +203,50 @@ def test_launches_are_short_and_fill_a_group(group_s: float | None) -> None:
         assert launches == pytest.approx(round(launches), rel=0.02)
 
 
-def test_preparing_again_joins_the_old_threads_and_rolls_on() -> None:
+def test_preparing_again_changes_the_launches_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     workload = w.Sha256dWorkload(window_s=0.1, threads=1)
     before = threading.active_count()
-    seen = []
-    for group_s in (None, 0.02):
+    workload.prepare()
+    monkeypatch.setattr(w, "_probe", lambda *_: pytest.fail("probed again"))
+    seen: list[set[str]] = []
+    said = []
+    for group_s in (None, 0.002):
         workload.prepare(group_s=group_s)
         workload.run(lambda *_: None, _stop_after(3))
-        seen.append({share["header_hex"][:152] for share in workload.facts()})
+        seen.append({share["header_hex"] for share in workload.facts()})
+        said.append(dict(workload.describe()))
         assert threading.active_count() == before + 1
+    assert all(passed for _, passed, _ in workload.check()), "shares of both runs are one ledger's"
     workload.close()
     assert threading.active_count() == before
     assert all(seen)
     assert not seen[0] & seen[1]
+    changed = {k for k in said[0]["config"] if said[0]["config"][k] != said[1]["config"][k]}
+    assert changed == {"launch_nonces"}
+    assert said[1]["launch_s"] == pytest.approx(0.002, rel=0.2)
+    assert said[0]["launch_s"] == pytest.approx(w.PIECE_S, rel=0.1)
+
+
+@pytest.mark.usefixtures("recorder")
+def test_launches_regrouped_in_mid_header_leave_no_nonce_out(recorder: Recorder) -> None:
+    workload = w.Sha256dWorkload(device="cuda", kernel="cupy")
+    for group_s in (None, 0.1382, 0.005):
+        workload.prepare(group_s=group_s)
+        workload.run(lambda *_: None, _stop_after(5))
+    asked = [(first, first + count) for _, first, count in recorder.asked]
+    assert asked[0][0] == 0
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(asked))
+    assert len({end - first for first, end in asked}) == 3
+    assert workload.describe()["launch_s"] == pytest.approx(0.005, rel=0.02)
+
+
+def test_a_kernel_in_the_simulator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.kernels.sha256d import numba_cuda
+
+    assert not w._simulated("numba-cuda")
+    monkeypatch.setattr(numba_cuda, "simulated", True)
+    assert w._simulated("numba-cuda")
+    assert not w._simulated("numba-cpu")
 
 
 def test_the_probe_ends_and_is_a_rate(cpu_scanner: Any) -> None:

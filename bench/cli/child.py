@@ -1,0 +1,136 @@
+"""A command as a child: its streams, the signals it is to get, its exit status.
+
+It stays in the terminal's foreground group, so Ctrl-C and Ctrl-Z reach it as if it ran alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from bench.cli.refusal import Refusal
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+STDOUT_FD, STDERR_FD = 1, 2
+FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+STRAGGLERS_S = 0.5
+CHUNK_BYTES = 1 << 16
+LONGEST_LINE = 1 << 20
+_LINE_END = re.compile(rb"[\r\n]+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+
+
+class Units:
+    """Looks in what a command prints for the units of work it says it did."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.last: float | None = None
+        self._pattern = pattern
+        self._lock = threading.Lock()
+
+    def take(self, line: bytes) -> None:
+        """Group 1 of the line's last match as a number; what is no number is passed over."""
+        for match in self._pattern.finditer(line.decode("utf-8", "replace")):
+            value = number(match[1])
+            if value is not None:
+                with self._lock:
+                    self.last = value
+
+
+def number(text: str | None) -> float | None:
+    """A number above 0 as programs print it: 12, 1.5e6, 1,234,567, 1_000; else None."""
+    text = (text or "").strip()
+    if _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
+
+
+class Child:
+    """Runs one command as often as asked; ``signalled`` once somebody asked it to end."""
+
+    def __init__(self, command: Sequence[str], *, quiet_stdout: bool) -> None:
+        """``quiet_stdout``: what it writes to stdout goes to stderr instead."""
+        self.signalled = False
+        self._command = command
+        self._quiet_stdout = quiet_stdout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, units: Units | None) -> int:
+        """Run it to its end: its exit status, 128 + n after signal n. A Refusal says, with the
+        status of a shell, that it cannot be started."""
+        pipe = subprocess.PIPE if units is not None else None
+        stdout = pipe or (STDERR_FD if self._quiet_stdout else None)
+        try:
+            process = subprocess.Popen(self._command, stdout=stdout, stderr=pipe)
+        except OSError as error:
+            raise refused(self._command[0], error) from error
+        self._process = process
+        stdout_fd = STDERR_FD if self._quiet_stdout else STDOUT_FD
+        readers = list(_readers(process, units, stdout_fd)) if units is not None else []
+        try:
+            status = process.wait()
+        finally:
+            self._process = None
+        for reader in readers:
+            reader.join(STRAGGLERS_S)
+        return 128 - status if status < 0 else status
+
+    @contextlib.contextmanager
+    def heeding(self) -> Iterator[None]:
+        """While inside, Ctrl-C is the child's alone, and it is passed what ends a service."""
+        heeded = (signal.SIGINT, signal.SIGQUIT, *FORWARDED)
+        before = {each: signal.getsignal(each) for each in heeded}
+        for each, handler in before.items():
+            if handler is not signal.SIG_IGN:  # nohup's child is to outlive the terminal too
+                signal.signal(each, self._pass_on)
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        self.signalled = True
+        if self._process is not None and number in FORWARDED:
+            self._process.send_signal(number)
+
+
+def refused(name: str, error: OSError) -> Refusal:
+    """As a shell says it: 127 for what is not there, 126 for what cannot be executed."""
+    status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+    return Refusal(status, f"cannot run {name}: {error.strerror or error}")
+
+
+def _readers(
+    process: subprocess.Popen[bytes], units: Units, stdout_fd: int
+) -> Iterator[threading.Thread]:
+    """Threads that pass on what it writes, and look into it."""
+    for pipe, fd in ((process.stdout, stdout_fd), (process.stderr, STDERR_FD)):
+        assert pipe is not None, "both are piped"
+        reader = threading.Thread(target=_tee, args=(pipe.fileno(), fd, units), daemon=True)
+        reader.start()
+        yield reader
+
+
+def _tee(source_fd: int, fd: int, units: Units) -> None:
+    waiting = b""
+    while data := os.read(source_fd, CHUNK_BYTES):
+        left = memoryview(data)
+        with contextlib.suppress(OSError):  # whoever read it has gone
+            while left:
+                left = left[os.write(fd, left) :]
+        *lines, waiting = _LINE_END.split(waiting + data)
+        for line in lines:
+            units.take(line)
+        waiting = waiting[-LONGEST_LINE:]
+    units.take(waiting)

@@ -1,0 +1,70 @@
+"""The private cache: locks of devices in use, and how long preparing took."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from bench.store.errors import Busy, StoreError
+
+
+def cache_dir() -> Path:
+    """The private (0700) folder for compiled kernels, locks and remembered set-up times."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = root / "joulemark"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = f"cannot make the cache folder {path}: {error.strerror}"
+        raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
+    return path
+
+
+@contextlib.contextmanager
+def device_lock(device: str, *, wait: bool) -> Iterator[None]:
+    """Hold the device for this run; Busy when another run has it and ``wait`` is false."""
+    path = cache_dir() / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.lock"
+    with _open_lock(path) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            text = f"{device} is in use by another run; wait for it, or add --wait"
+            raise Busy(text) from None
+        yield
+
+
+def _open_lock(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        why = f"cannot write {path}: {error.strerror}"
+        raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
+
+
+def remembered_setup() -> dict[str, float]:
+    """Seconds that preparing and verifying took when last run here, by workload."""
+    try:
+        known = json.loads((cache_dir() / "setup.json").read_text(encoding="utf-8"))
+        return {str(name): float(seconds) for name, seconds in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def remember_setup(seconds: dict[str, float], warm: dict[str, float]) -> None:
+    """Keep them for the next --dry-run; a cache that cannot be written is no error.
+
+    A first run compiles, so what it took says nothing of the next: ``warm`` is kept instead.
+    """
+    known = remembered_setup()
+    kept = {name: s if name in known else warm.get(name, s) for name, s in seconds.items()}
+    path = cache_dir() / "setup.json"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps({**known, **kept}), encoding="utf-8")
+        temporary.replace(path)
