@@ -113,7 +113,8 @@ def unevenness(update_s: float, window_s: float, launch_s: float, seconds: float
     """How unevenly a sensor's looks fell on the phases of a launch, 0 (evenly) … 1.
 
     The largest share by which any stretch of the launch period was seen too often or too seldom:
-    the error over the swing of a load that differs in just that stretch.
+    the error over the swing of a load that differs in just that stretch; and the one look that
+    the ends of the window may cut off.
     """
     looks = max(1, min(int(seconds / update_s), MOST_LOOKS))
     begun = np.mod(np.arange(looks) * update_s / launch_s, 1.0)[:, None]
@@ -126,7 +127,7 @@ def unevenness(update_s: float, window_s: float, launch_s: float, seconds: float
 
     seen = np.mean(seen_since(phase - begun) - seen_since(-begun), axis=0)
     surplus = (turns * phase + seen) / (turns + part) - phase
-    return float(np.max(surplus) - np.min(surplus))
+    return min(float(np.max(surplus) - np.min(surplus)) + 1 / looks, 1.0)
 
 
 def _uncorrected(watts: float) -> tuple[Doubt, ...]:

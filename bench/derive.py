@@ -12,7 +12,7 @@ from bench.characterise import FIELDS, characterise
 from bench.ledger import Book, idle_power, metrics, open_book, windows
 from bench.plan import GRADES
 from bench.records.decode import from_object
-from bench.records.journal import Event, Fact, JsonObject
+from bench.records.journal import ClockPair, Event, Fact, JsonObject
 from bench.records.market import Decision, MarketProfile
 from bench.records.record import Plan, Profiles, RunRecord
 from bench.records.run import (
@@ -31,6 +31,9 @@ from bench.records.run import (
 from bench.validity import Evidence
 from bench.validity import judge as judge_validity
 from bench.verdict import judge as judge_value
+
+LONGEST_DERIVING_S = 3600.0
+"""From a run's last clock reading to the record drawn from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +199,20 @@ def decide(
 
 
 def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
-    """The record as its journal, market and profiles give it; prices age until it finished."""
+    """The record as its journal, market and profiles give it; prices age until it finished.
+
+    When it finished is the record's own word, as far as the journal's last clocks bear it out.
+    """
     raw, begun = raw_of(facts), opened(facts)
     derived = derive_raw(raw, facts)
     sources = {name: sha for each in raw.workloads for name, sha in each.sources.items()}
-    finished = dt.datetime.fromisoformat(record.finished_at)
+    finished_at = _finished(record.finished_at, facts)
+    today = dt.datetime.fromisoformat(finished_at).date()
     seed = begun.plan.seed
     return replace(
         record,
         started_at=begun.started_at,
+        finished_at=finished_at,
         software=replace(record.software, kernel_sha256=sources),
         device=derived.device,
         meter=derived.meter,
@@ -212,8 +220,18 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
         idle=derived.idle,
         workloads=derived.workloads,
         validity=derived.validity,
-        verdict=decide(derived, record.market, record.profiles, today=finished.date(), seed=seed),
+        verdict=decide(derived, record.market, record.profiles, today=today, seed=seed),
     )
+
+
+def _finished(recorded: str, facts: Sequence[Fact]) -> str:
+    """The recorded time if it follows the last of the journal's clocks closely, else theirs."""
+    clocks = [fact for fact in facts if isinstance(fact, ClockPair)]
+    if not clocks:
+        return recorded
+    last = dt.datetime.fromtimestamp(clocks[-1].realtime_s, dt.UTC)
+    after_s = (dt.datetime.fromisoformat(recorded) - last).total_seconds()
+    return recorded if -1.0 <= after_s <= LONGEST_DERIVING_S else last.isoformat()
 
 
 def _workload(
@@ -221,7 +239,8 @@ def _workload(
 ) -> WorkloadRecord:
     checks = raw.checks.get(facts.name, ())
     blocks = windows(book, facts.name, meter)
-    figures = metrics(blocks, meter, raw.device, idle)
+    launch_s = facts.details.get("launch_s")
+    figures = metrics(blocks, meter, raw.device, idle, book=book, launch_s=launch_s)
     return WorkloadRecord(
         name=facts.name,
         backend=facts.backend,

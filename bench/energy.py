@@ -22,7 +22,7 @@ EDGE_S = 0.3
 """How far inwards from a window's edge a tick may lie that was seen more sharply."""
 UPDATE_S = 0.1
 """Update period of most boards (arXiv 2312.02741), where a sensor's own is not known."""
-PHASES = 128
+PHASES = 64
 NEIGHBOURS = 41
 WRAP_J = 2**32 / 1000
 """Where a counter of millijoules in 32 bits begins again."""
@@ -175,23 +175,27 @@ def largest_gap_s(power: Series, start_s: float, end_s: float) -> float:
 def mended(counter: Series, power: Series | None) -> tuple[Series, tuple[Fall, ...]]:
     """A cumulative counter (J) without its wraps and resets, and what was mended.
 
-    After a wrap the count goes on exactly. A reset hides what was drawn since the reading before
-    it, so that step (one tick, unless nobody looked) is filled with the held ``power``; without
-    power over it the fall stays in the series, and windows across it have no count.
+    After a wrap the count goes on exactly. What a reset hides lies between the last tick before
+    it and the first after it: that is filled with the held ``power``; without power over it the
+    fall stays in the series, and windows across it have no count.
     """
     rises = np.diff(counter.value)
+    moved = np.append(0, np.flatnonzero(rises != 0) + 1)
     falls = []
     for k in np.flatnonzero(rises < 0):
-        start_s, end_s = float(counter.t_s[k]), float(counter.t_s[k + 1])
+        at_s = float(counter.t_s[k + 1])
         wrapped = rises[k] + WRAP_J
-        if 0 <= wrapped <= WRAP_MOST_W * (end_s - start_s):
+        if 0 <= wrapped <= WRAP_MOST_W * (at_s - counter.t_s[k]):
             rises[k] = wrapped
-            falls.append(Fall(end_s, "wrap", bridged=True))
+            falls.append(Fall(at_s, "wrap", bridged=True))
             continue
+        before = moved[np.searchsorted(moved, k, "right") - 1]
+        after = moved[min(np.searchsorted(moved, k + 1, "right"), len(moved) - 1)]
+        start_s, end_s = float(counter.t_s[before]), float(counter.t_s[after])
         held = None if power is None else held_energy(power, start_s, end_s)
-        falls.append(Fall(end_s, "reset", bridged=held is not None))
+        falls.append(Fall(at_s, "reset", bridged=held is not None))
         if held is not None:
-            rises[k] = max(held, 0.0)
+            rises[k] = max(held - (counter.value[after] - counter.value[k + 1]), 0.0)
     if not falls:
         return counter, ()
     return Series(counter.t_s, counter.value[0] + np.append(0.0, np.cumsum(rises))), tuple(falls)
@@ -271,7 +275,7 @@ def _late_s(seen_s: Array, gap_s: Array, period_s: float) -> Array:
     before = around - NEIGHBOURS // 2 - 1
     votes = allowed[after] - np.where(before[:, None] >= 0, allowed[np.maximum(before, 0)], 0)
     most = votes == np.max(votes, axis=1, keepdims=True)
-    agreed = most @ np.exp(2j * np.pi * phase)
+    agreed = np.sum(np.where(most, np.exp(2j * np.pi * phase), 0.0), axis=1)
     into = np.mod(np.angle(agreed) / (2 * np.pi) - earliest[:, 0], 1.0)
     clear = (np.abs(agreed) > 0.1) & (into < width[:, 0])
     return gap_s - np.where(clear, into * period_s, gap_s / 2)

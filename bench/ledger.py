@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.budget import GAIN_U as GAIN_U  # noqa: PLC0414 - kept under this name too
-from bench.budget import OFFSET_U_W as OFFSET_U_W  # noqa: PLC0414
 from bench.budget import Absolute, absolute, aliasing, cross_check
 from bench.energy import (
     CounterEnergy,
@@ -203,15 +201,6 @@ def metrics(
         reason=whole if isinstance(whole, str) else None,
         budget=found.budget if found else (),
     )
-
-
-def launch_period_s(book: Book, workload: str) -> float | None:
-    """The launch-group length that a workload said it was last prepared with, s."""
-    for event in reversed(book.events):
-        if event.name == "prepared" and event.data["name"] == workload:
-            found = event.data["config"].get("group_s")
-            return None if found is None else float(found)
-    return None
 
 
 def idle_power(book: Book, meter: MeterFacts) -> Idle:

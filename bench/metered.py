@@ -31,6 +31,7 @@ QUIET_TICKS = 4
 FIRST_SURVEY_S, SURVEY_S = 2.0, 30.0
 FULL_PACE_S = 60.0
 SLOWING = 1 / 3000
+STEP = 1.2
 SLOWEST_S, SLOWEST_POLLED_S = 0.5, 0.1
 """Beyond ``FULL_PACE_S`` a stretch is read ever less often, so that a day of it stays small:
 a counter loses nothing by it, polled power less than its updates."""
@@ -79,8 +80,8 @@ class Metering:
             self.drain()
         finally:
             self._meter.stop()
-        self._lost = False
-        self.drain()
+        with contextlib.suppress(MeterError):
+            self.facts += self._meter.poll()
         self._note(clock_pair())
         data = {"pids": self._own(), "fresh": self._fresh}
         self._note(Event(time.monotonic(), "own_processes", data))
@@ -97,8 +98,9 @@ class Metering:
             end_s = time.monotonic()
             self._began_s = None
             self._note(Span("block", "command", start_s, end_s))
-            self._own()
-            quiet_to_s = self._quiet(after=True)
+            self._quiet()
+            quiet_to_s = time.monotonic()
+            self._survey()
             keep(Stretch(start_s, end_s, quiet_from_s, quiet_to_s))
 
     def idle(self, seconds: float) -> None:
@@ -118,17 +120,15 @@ class Metering:
                 self._lost = True
                 self.facts.append(Event(time.monotonic(), "meter_lost", {"text": str(error)}))
 
-    def _quiet(self, *, after: bool = False) -> float:
-        """Look closely until the counter has ticked a few times: when that began, or ended."""
+    def _quiet(self) -> float:
+        """Look closely until the counter has ticked a few times: when that began."""
         begun_s = time.monotonic()
         if self._reads:
             self._pace(FINE_PACE_S)
-            if after:
-                self._survey()
             while not self._seen_enough(begun_s):
                 self._ended.wait(DRAIN_S / 10)
                 self.drain()
-        return time.monotonic() if after else begun_s
+        return begun_s
 
     def _seen_enough(self, since_s: float) -> bool:
         passed_s = time.monotonic() - since_s
@@ -151,22 +151,21 @@ class Metering:
         began_s = self._began_s
         if began_s is None:
             return
-        passed_s = time.monotonic() - began_s
-        if passed_s > FIRST_SURVEY_S and (
-            self._surveyed_s < began_s or time.monotonic() - self._surveyed_s > SURVEY_S
-        ):
+        now_s = time.monotonic()
+        passed_s = now_s - began_s
+        unseen = self._surveyed_s < began_s
+        if passed_s > FIRST_SURVEY_S and (unseen or now_s - self._surveyed_s > SURVEY_S):
             self._survey()
-        if passed_s < FULL_PACE_S:
-            return
-        most_s = SLOWEST_S if self._counts else SLOWEST_POLLED_S
-        wanted_s = min(passed_s * SLOWING, most_s)
-        if wanted_s > 1.2 * self._pace_s or (wanted_s == most_s > self._pace_s):
-            self._pace(wanted_s)
+        wanted_s = slowed_s(passed_s, counts=self._counts)
+        if wanted_s is not None and wanted_s > STEP * self._pace_s:
+            self._pace(wanted_s, of=began_s)
 
-    def _pace(self, period_s: float | None) -> None:
+    def _pace(self, period_s: float | None, *, of: float | None = None) -> None:
+        """``of`` the stretch that began then: not if it has ended meanwhile."""
         with self._lock:
-            self._meter.pace(period_s)
-            self._pace_s = period_s or 0.0
+            if of is None or of == self._began_s:
+                self._meter.pace(period_s)
+                self._pace_s = period_s or 0.0
 
     def _survey(self) -> None:
         """Ask who is on the device, and note which processes are ours."""
@@ -187,6 +186,13 @@ class Metering:
             self.facts.append(fact)
 
 
+def slowed_s(passed_s: float, *, counts: bool) -> float | None:
+    """How often to read a stretch that has gone on so long; None: at the instrument's own pace."""
+    if passed_s < FULL_PACE_S:
+        return None
+    return min(passed_s * SLOWING, SLOWEST_S if counts else SLOWEST_POLLED_S)
+
+
 def family(pid: int, known: set[int]) -> set[int]:
     """The process, its descendants, and those of ``known``, as /proc lists them now."""
     parents = {}
@@ -202,22 +208,15 @@ def family(pid: int, known: set[int]) -> set[int]:
 
 
 def find_device(gpu: int | None, device: str | None) -> DeviceFacts:
-    """The GPU with that NVML index, or the processor; with neither the first visible GPU, else
-    the processor. MeterError where the GPU asked for is not there."""
-    if gpu is not None and device is not None:
-        raise ValueError("gpu and device exclude each other: give one of them")
-    if device not in (None, "cpu"):
-        raise ValueError(f"device={device!r}: use 'cpu', or gpu=N")
+    """The processor, or the GPU with that NVML index, else the first that is visible.
+
+    MeterError says why there is none.
+    """
     if device == "cpu":
         return cpu_device()
     from bench.meters.nvml import first_visible, resolve
 
-    if gpu is not None:
-        return resolve(gpu)
-    try:
-        return first_visible()
-    except MeterError:
-        return cpu_device()
+    return first_visible() if gpu is None else resolve(gpu)
 
 
 def open_instrument(spec: str, device: DeviceFacts) -> tuple[Instrument, MeterFacts]:
@@ -318,6 +317,8 @@ class Meter(Metered):
         super().__init__("whole")
         if gpu is not None and device is not None:
             raise ValueError("gpu and device exclude each other: give one of them")
+        if device not in (None, "cpu"):
+            raise ValueError(f"device={device!r}: use 'cpu', or gpu=N")
         self._asked = (gpu, device, meter)
         self._exits = contextlib.ExitStack()
         self._windows: list[Metered] = []

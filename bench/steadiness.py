@@ -78,7 +78,7 @@ def slope(book: Book, span: Span) -> str | None:
     mean = float(np.mean(rates)) if len(rates) == BINS else 0.0
     if mean <= 0:
         return None
-    place = np.linspace(-0.5, 0.5, BINS)
+    place = (np.arange(BINS) - (BINS - 1) / 2) / BINS
     change = float(np.dot(place, rates) / np.dot(place, place))
     noise = rates - mean - change * place
     error = float(np.sqrt(np.dot(noise, noise) / (BINS - 2) / np.dot(place, place)))

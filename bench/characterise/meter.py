@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.characterise.boxcar import Drawn, Fit, around, fit
 from bench.characterise.changes import changes, update_period
-from bench.energy import Array, Series
+from bench.energy import Array, Series, updates
 from bench.records.journal import Field
 from bench.records.run import Correction, SensorFacts
 
@@ -25,6 +25,13 @@ LEAST_SHARED = 0.5
 ALIKE = 0.5
 """Share of the readings' variance that the meter must explain (R²)."""
 FEWEST_POINTS = 20
+MOST_POINTS = 1500
+FINE_UPDATE, FINE_WINDOW = 8, 20
+"""Values a meter must give in an update, or in a window, to be laid over each single reading."""
+STEPS = 20
+"""Grid points to the period of the slower instrument where both are blurred."""
+BLUR = 5
+"""Periods of the slower instrument that both are blurred by in addition."""
 GROUPS = 10
 """Contiguous groups of the jackknife: long against the misfit's memory, enough to count."""
 LINE_U = 0.005
@@ -105,25 +112,41 @@ def align(meter: Series, readings: Series, sensor: SensorFacts | None) -> Pairs:
         )
     update_s = update_period(readings) or float(np.median(np.diff(readings.t_s)))
     pace_s = float(np.median(np.diff(meter.t_s)))
-    if pace_s <= update_s:
-        return _to_fast_meter(meter, readings, sensor, update_s, _shift(meter, readings))
-    return _to_slow_meter(meter, readings, pace_s, _shift(meter, readings))
-
-
-def _to_fast_meter(
-    meter: Series, readings: Series, sensor: SensorFacts | None, update_s: float, shift: Shift
-) -> Pairs:
-    """Each update beside the meter's mean over the sensor's window."""
-    known_s = sensor.window_s if sensor else None
-    windows = [known_s] if known_s else np.geomspace(update_s / 20, 15 * update_s, 48)
+    shift, window_s = _shift(meter, readings), sensor.window_s if sensor else None
+    if pace_s > max(update_s / FINE_UPDATE, (window_s or 0.0) / FINE_WINDOW):
+        return _blurred(meter, readings, (window_s or update_s, update_s, pace_s), shift)
+    windows = [window_s] if window_s else np.geomspace(update_s / 20, 15 * update_s, 48)
     return _pairs(changes(readings), meter, np.asarray(windows), update_s, shift)
 
 
-def _to_slow_meter(meter: Series, readings: Series, pace_s: float, shift: Shift) -> Pairs:
-    """Each value of the meter beside the readings' mean over the meter's own window."""
-    back = Shift(-shift.lag_s, shift.bin_s)
-    found = _pairs(meter, readings, np.geomspace(pace_s / 20, 3 * pace_s, 32), pace_s, back)
-    return Pairs(found.meter, found.readings, found.window_s, -found.lag_s, found.span_s)
+def _blurred(
+    meter: Series, readings: Series, paces: tuple[float, float, float], shift: Shift
+) -> Pairs:
+    """Each blurred as the other one is, and both a little more, so that edges weigh alike.
+
+    A reading is the mean of its window and stands for an update period; a meter's value is the
+    mean of its period and stands for the next. Compared as they are, the coarser of the two
+    shows less of each swing: a meter of 10 Hz would bend the gain by 5 %.
+    """
+    window_s, update_s, pace_s = paces
+    slower_s = max(pace_s, update_s)
+    step_s, more_s = slower_s / STEPS, BLUR * slower_s
+    ours = _blur(updates(readings, update_s), (pace_s, pace_s, more_s), step_s)
+    theirs = _blur(meter, (window_s, update_s, more_s), step_s)
+    every = Series(ours.t_s[::STEPS], ours.value[::STEPS])
+    even = Shift(shift.lag_s - (window_s + update_s) / 2 + pace_s, shift.bin_s)
+    return _pairs(every, theirs, np.array([step_s]), slower_s, even)
+
+
+def _blur(series: Series, widths_s: tuple[float, ...], step_s: float) -> Series:
+    """Running means over each of the widths in turn, on a grid of ``step_s``."""
+    t_s = np.arange(series.t_s[0] + step_s, series.t_s[-1], step_s)
+    value = Drawn.of(series, before=float(series.value[0])).mean(t_s, step_s)
+    for width_s in widths_s:
+        count = min(max(1, round(width_s / step_s)), len(value))
+        total = np.append(0.0, np.cumsum(value))
+        value = (total[count:] - total[:-count]) / count
+    return Series(t_s[len(t_s) - len(value) :], value)
 
 
 def _pairs(seen: Series, truth: Series, windows: Array, pace_s: float, shift: Shift) -> Pairs:
@@ -132,12 +155,7 @@ def _pairs(seen: Series, truth: Series, windows: Array, pace_s: float, shift: Sh
     Correlation finds the middle of the window, so the lag may be less by half of it. ``readings``
     of the pairs is what was seen, ``meter`` the truth's mean.
     """
-    inner = seen.between(float(truth.t_s[0]) + shift.lag_s, float(truth.t_s[-1]) + shift.lag_s)
-    if len(inner) < FEWEST_POINTS:
-        raise ValueError(
-            f"only {len(inner)} values of the slower instrument fall into the time both looked; "
-            f"at least {FEWEST_POINTS} are needed, so record for longer or with a faster meter"
-        )
+    inner = _thinned(_shared(seen, truth, shift.lag_s, 0.0))
     drawn = Drawn.of(truth, before=float(truth.value[0]))
     margin_s = 2 * shift.bin_s + pace_s
     first_s, last_s = shift.lag_s - windows[-1] / 2 - margin_s, shift.lag_s + margin_s
@@ -148,10 +166,28 @@ def _pairs(seen: Series, truth: Series, windows: Array, pace_s: float, shift: Sh
     found = fit(inner, drawn, windows, around(found.lag_s, pace_s / 5, pace_s / 100))
     if found.explained < ALIKE or found.gain <= 0:
         raise _unlike(found)
-    inner = inner.between(float(truth.t_s[0]) + found.lag_s + found.window_s, np.inf)
-    mean = drawn.mean(inner.t_s - found.lag_s, found.window_s)
-    span_s = float(inner.t_s[-1] - inner.t_s[0])
-    return Pairs(inner.value, mean, found.window_s, found.lag_s, span_s)
+    shared = _shared(seen, truth, found.lag_s, found.window_s)
+    mean = drawn.mean(shared.t_s - found.lag_s, found.window_s)
+    span_s = float(shared.t_s[-1] - shared.t_s[0])
+    return Pairs(shared.value, mean, found.window_s, found.lag_s, span_s)
+
+
+def _shared(seen: Series, truth: Series, lag_s: float, window_s: float) -> Series:
+    """What was seen of the time for which the truth is known."""
+    first_s = float(truth.t_s[0]) + lag_s + window_s
+    shared = seen.between(first_s, float(truth.t_s[-1]) + lag_s)
+    if len(shared) < FEWEST_POINTS:
+        raise ValueError(
+            f"only {len(shared)} values of the slower instrument fall into the time both looked; "
+            f"at least {FEWEST_POINTS} are needed, so record for longer or with a faster meter"
+        )
+    return shared
+
+
+def _thinned(seen: Series) -> Series:
+    """Every nth point, so that a long recording costs the grid no more than a short one."""
+    every = slice(None, None, -(-len(seen) // MOST_POINTS))
+    return Series(seen.t_s[every], seen.value[every])
 
 
 def _unlike(found: Fit) -> ValueError:
@@ -213,7 +249,8 @@ def _correlations(theirs: Array, ours: Array, least: float) -> Array:
 def _line(x: Array, y: Array) -> tuple[float, float]:
     """Slope and intercept of y over x by least squares."""
     dx = x - x.mean()
-    slope = float(dx @ y) / float(dx @ dx)
+    spread = float(dx @ dx)
+    slope = float(dx @ y) / spread if spread > 0 else 0.0
     return slope, float(y.mean() - slope * x.mean())
 
 

@@ -181,5 +181,5 @@ def _correct(path: Path, book: Book, found: Calibration, made_at: str) -> Correc
             made_at=made_at,
         )
     except (OSError, ValueError) as error:
-        text = f"--against {path}: {error}; the journal stays: mend it and add --journal"
+        text = f"--against: {error}; the journal stays, mend the file and add --journal"
         raise Refusal(BAD_FILE, text) from error

@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import IO
 
 from bench.cli.refusal import Refusal
 
@@ -56,11 +57,11 @@ def number(text: str | None) -> float | None:
 
 
 class Child:
-    """Runs one command as often as asked; ``signalled`` once somebody asked it to end."""
+    """Runs one command as often as asked; ``signalled`` by what somebody asked it to end."""
 
     def __init__(self, command: Sequence[str], *, quiet_stdout: bool) -> None:
         """``quiet_stdout``: what it writes to stdout goes to stderr instead."""
-        self.signalled = False
+        self.signalled: int | None = None
         self._command = command
         self._quiet_stdout = quiet_stdout
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +69,8 @@ class Child:
     def run(self, units: Units | None) -> int:
         """Run it to its end: its exit status, 128 + n after signal n. A Refusal says, with the
         status of a shell, that it cannot be started."""
+        if self.signalled is not None:
+            raise Refusal(128 + self.signalled, "interrupted before the command was started")
         pipe = subprocess.PIPE if units is not None else None
         stdout = pipe or (STDERR_FD if self._quiet_stdout else None)
         try:
@@ -100,7 +103,7 @@ class Child:
                 signal.signal(each, handler)
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        self.signalled = True
+        self.signalled = number
         if self._process is not None and number in FORWARDED:
             self._process.send_signal(number)
 
@@ -117,20 +120,21 @@ def _readers(
     """Threads that pass on what it writes, and look into it."""
     for pipe, fd in ((process.stdout, stdout_fd), (process.stderr, STDERR_FD)):
         assert pipe is not None, "both are piped"
-        reader = threading.Thread(target=_tee, args=(pipe.fileno(), fd, units), daemon=True)
+        reader = threading.Thread(target=_tee, args=(pipe, fd, units), daemon=True)
         reader.start()
         yield reader
 
 
-def _tee(source_fd: int, fd: int, units: Units) -> None:
+def _tee(pipe: IO[bytes], fd: int, units: Units) -> None:
+    """Until its end, or until nobody reads it any more: then the command is to hear of it too."""
     waiting = b""
-    while data := os.read(source_fd, CHUNK_BYTES):
-        left = memoryview(data)
-        with contextlib.suppress(OSError):  # whoever read it has gone
+    with pipe, contextlib.suppress(OSError):
+        while data := os.read(pipe.fileno(), CHUNK_BYTES):
+            left = memoryview(data)
             while left:
                 left = left[os.write(fd, left) :]
-        *lines, waiting = _LINE_END.split(waiting + data)
-        for line in lines:
-            units.take(line)
-        waiting = waiting[-LONGEST_LINE:]
+            *lines, waiting = _LINE_END.split(waiting + data)
+            for line in lines:
+                units.take(line)
+            waiting = waiting[-LONGEST_LINE:]
     units.take(waiting)

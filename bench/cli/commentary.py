@@ -11,7 +11,7 @@ from bench.records.journal import Span
 from bench.records.record import Step
 from bench.records.run import MeterFacts, Window
 from bench.report.screen import BlockLine, Screen
-from bench.stats import mean_interval
+from bench.stats import series_interval
 from bench.store import Journal
 
 DOING = {
@@ -102,7 +102,7 @@ class Commentary:
             units_per_s=booked.units / seconds,
             watts=None if joules is None else joules / seconds,
             joules=None if joules is None else self._joules_so_far(name),
-            joules_per_unit=mean_interval(self._per_unit(name)),
+            joules_per_unit=series_interval(self._per_unit(name)),
             temperature_c=_latest(book, "temperature_c"),
             clock_hz=_latest(book, "sm_clock_hz"),
             throttled=bool(booked.throttled_s),

@@ -34,7 +34,7 @@ Device = Annotated[
 Meter = Annotated[
     str,
     typer.Option(
-        metavar="auto|nvml:N|rapl|assumed:W|none|sim:NAME",
+        metavar="auto|nvml:N|rapl|assumed:W|none|sim:NAME|replay:FILE",
         help="Which instrument reads the power.",
         rich_help_panel=DEVICE,
     ),

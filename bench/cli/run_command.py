@@ -13,7 +13,7 @@ WORK = "Work"
 SETTINGS = {"allow_interspersed_args": False}
 """All from the command's name on is the command's, its options too, with or without ``--``."""
 
-Command = Annotated[list[str], typer.Argument(metavar="-- CMD…", help="What to run.")]
+Command = Annotated[list[str], typer.Argument(metavar="CMD", help="What to run, after --.")]
 Units = Annotated[
     float | None,
     typer.Option(metavar="N", help="Units of work one run does.", rich_help_panel=WORK),
@@ -29,6 +29,15 @@ UnitsRegex = Annotated[
 Repeat = Annotated[
     int,
     typer.Option(metavar="N", help="Run it so often, for an interval.", rich_help_panel=WORK),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cpu",
+        help="The processor. Without --gpu and --device: the first visible NVIDIA GPU, else the"
+        " processor.",
+        rich_help_panel=options.DEVICE,
+    ),
 ]
 Idle = Annotated[
     float | None,
@@ -61,7 +70,7 @@ JsonOut = Annotated[
 def run_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
     command: Command,
     gpu: options.Gpu = None,
-    device: options.Device = None,
+    device: Device = None,
     meter: options.Meter = "auto",
     assume_watts: options.AssumeWatts = None,
     wait: options.Wait = False,

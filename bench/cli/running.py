@@ -186,11 +186,17 @@ def _repeat(
     status = OK
     for _ in range(request.repeat):
         found = Units(pattern) if pattern is not None else None
-        with metering.stretch(stretches.append):
-            status = child.run(found)
+        try:
+            with metering.stretch(stretches.append):
+                status = child.run(found)
+        except Refusal:
+            stretches.pop()
+            if child.signalled is None or not stretches:
+                raise
+            break
         units = request.units if found is None else found.last
         stretches[-1] = replace(stretches[-1], units=units)
-        if status != OK or child.signalled:
+        if status != OK or child.signalled is not None:
             break
     return status
 

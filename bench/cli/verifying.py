@@ -95,7 +95,7 @@ def _again(record: RunRecord, journal: StoredJournal) -> RunRecord:
             warnings.simplefilter("ignore")  # of arithmetic on facts that no meter reports
             expected = rederived(record, journal.facts)
     except Exception as error:
-        why = f"does not give a record: {type(error).__name__}: {error}"
+        why = f"holds facts that give no record ({type(error).__name__}: {error})"
         raise BadRecord(str(journal.path), None, why, "restore the file from a copy") from error
     return replace(expected, journal_sha256=journal.sha256)
 

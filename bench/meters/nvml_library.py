@@ -154,7 +154,6 @@ def no_such_gpu(index: int, count: int) -> str:
 def _mapped_library() -> Path | None:
     """The file this process has mapped as NVML, from /proc/self/maps."""
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        parts = line.split(maxsplit=5)
-        if len(parts) == 6 and Path(parts[5]).name.startswith(LIBRARY):
-            return Path(parts[5])
+        if line.rpartition("/")[2].startswith(LIBRARY):
+            return Path(line.split(maxsplit=5)[5])
     return None

@@ -98,6 +98,7 @@ class ProcessMeter:
         """End sampling; what was sampled until now can still be polled. Never raises."""
         if self._command_fd < 0:
             return
+        self._tell({"stop": True})
         os.close(self._command_fd)
         self._command_fd = -1
         was_sampling, self._sampling = self._sampling, False

@@ -78,13 +78,19 @@ class Orders:
         self._partial = b""
 
     def wait(self, seconds: float) -> list[dict[str, Any]]:
-        """The orders that are there, or come within so many seconds."""
+        """The orders that are there, or come within so many seconds.
+
+        The end of the pipe is told by an order too: a process that was forked from the parent may
+        hold it open.
+        """
         if not select.select([self._fd], [], [], max(seconds, 0.0))[0]:
             return []
         data = os.read(self._fd, 1 << 16)
-        self.closed = not data
+        self.closed = self.closed or not data
         *lines, self._partial = (self._partial + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        orders: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.closed = self.closed or any("stop" in order for order in orders)
+        return orders
 
 
 class Sampler:

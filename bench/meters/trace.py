@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.energy import Array, Series
 
-LARGEST_BYTES = 128 << 20
+LARGEST_BYTES = 64 << 20
 LONGEST_LINE = 1 << 20
 UNIX_S = 1e8
 """Times above this count from 1970: a span of three years, were they relative."""
@@ -94,8 +94,11 @@ def read_table(path: Path, known: Collection[str] = ()) -> Table:
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """(number, text) of the lines that are not blank, read no further than the size limits."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise BadTrace(f"{path}: not a file; name a recording")
+        if found.st_size > LARGEST_BYTES:
+            raise _too_large(path)
         with path.open("rb") as raw:
             packed = raw.read(2) == GZIP
             raw.seek(0)
@@ -168,8 +171,14 @@ def _cell(path: Path, number: int, cells: list[str], at: int) -> str:
 
 
 def _time(path: Path, number: int, text: str, separator: str) -> float:
-    if _is_number(text, separator):
-        return _number(path, number, text, separator)
+    try:
+        seconds = _float(text, separator)
+    except ValueError:
+        seconds = _moment(path, number, text)
+    return _finite(path, number, text, seconds)
+
+
+def _moment(path: Path, number: int, text: str) -> float:
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -183,6 +192,10 @@ def _number(path: Path, number: int, text: str, separator: str) -> float:
     except ValueError:
         cure = "give plain numbers"
         raise _bad(path, number, f"has no number in {text[:40]!r}", cure) from None
+    return _finite(path, number, text, value)
+
+
+def _finite(path: Path, number: int, text: str, value: float) -> float:
     if not math.isfinite(value):
         raise _bad(path, number, f"holds {text[:40]}", "delete rows without a reading")
     return value
@@ -209,11 +222,15 @@ def _lines(path: Path, source: BinaryIO) -> Iterator[tuple[int, str]]:
         if len(raw) > LONGEST_LINE:
             raise _bad(path, number, "is too long for a row", "give one reading a line")
         if taken > LARGEST_BYTES:
-            limit = f"holds more than {LARGEST_BYTES >> 20} MiB"
-            raise BadTrace(f"{path}: {limit}; cut it down to the time around the run")
+            raise _too_large(path)
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
         if text:
             yield number, text
+
+
+def _too_large(path: Path) -> BadTrace:
+    limit = f"holds more than {LARGEST_BYTES >> 20} MiB"
+    return BadTrace(f"{path}: {limit}; cut it down to the time around the run")
 
 
 def _bad(path: Path, number: int, what: str, cure: str) -> BadTrace:

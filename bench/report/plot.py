@@ -111,8 +111,9 @@ def _legend(points: Points, width: int, margin: int, plain: bool) -> str:
     start, end = (f"{t_s:.1f} s" for t_s in (points[0][0], points[-1][0]))
     marks = (READ_ASCII, FITTED_ASCII) if plain else (READ, chr(BLANK + 0x12))
     key = f"{marks[0]} read  {marks[1]} fitted"
-    room = width - margin - len(start) - len(end)
-    return " " * margin + start + f"{key if len(key) < room else '':^{room}}" + end
+    room = max(width - margin - len(start) - len(end), 0)
+    middle = (key if len(key) < room else "").center(room)
+    return (" " * margin + start + middle + (end if room else "")).rstrip()[:width]
 
 
 def _has(encoding: str, characters: str) -> bool:

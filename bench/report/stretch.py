@@ -8,6 +8,8 @@ from bench.records.run import Estimate
 from bench.report.text import clean, half_width, si
 from bench.stretch import StretchRecord
 
+NO_ENERGY = "NO_ENERGY"
+"""Told with its reason in the place of the joules."""
 ONE = "one run: what the meter leaves open at its two edges"
 
 
@@ -18,7 +20,8 @@ def lines(record: StretchRecord) -> Iterator[str]:
     yield f"bench run: {clean(' '.join(record.command))}"
     yield _line("time", f"{figures.seconds:.3f} s{runs}")
     if figures.joules is None or figures.watts is None:
-        yield _line("energy", f"not known: {clean(figures.reason or 'no reason given')}")
+        name = f" ({NO_ENERGY})" if record.meter.source == "none" else ""
+        yield _line("energy", f"not known{name}: {clean(figures.reason or 'no reason given')}")
     else:
         kind = f"over {figures.runs} runs" if figures.runs > 1 else ONE
         yield _line("energy", _both(figures.joules, figures.joules_absolute, "J"))
@@ -31,7 +34,7 @@ def lines(record: StretchRecord) -> Iterator[str]:
         yield _line("source", f"{source}, boundary {figures.boundary}")
     if figures.joules is not None and figures.joules_absolute is None:
         yield _line("absolute", f"not known: {clean(figures.reason or '')}")
-    for code in record.validity.codes:
+    for code in (c for c in record.validity.codes if c.name != NO_ENERGY):
         yield _line("INVALID" if code.fatal else "note", f"{code.name}: {clean(code.text)}")
 
 

@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "zero": Kind(1, 1, "power readings are 0 W", "POWER_OUT_OF_RANGE", True),
     "range": Kind(5, 1000, "power readings are this many times the limit", "POWER_OUT_OF_RANGE",
                   True),
-    "gain": Kind(1.1, 10, "power readings, not the counter, are this many times too high",
+    "gain": Kind(1.1, 10, "power readings, not the counter, are multiplied by this",
                  "ENERGY_DISAGREE", True),
     "drop": Kind(0.1, 1, "this share of all reads fails", "SAMPLING_GAPS", True),
     "slow-clock": Kind(0.05, 0.9, "the wall clock loses this share", "CLOCK", True),

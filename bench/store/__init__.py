@@ -7,8 +7,8 @@ A run is two files in one folder: ``<run_id>.json``, written whole or not at all
 from bench.store.cache import cache_dir, device_lock, remember_setup, remembered_setup
 from bench.store.errors import BadRecord, Busy, StoreError
 from bench.store.journal import Journal, new_run_id
-from bench.store.load import StoredJournal, find_journal, load, load_journal, read_journal
-from bench.store.save import json_schema, save, to_json, to_object
+from bench.store.reading import StoredJournal, find_journal, load, load_journal, read_journal
+from bench.store.record import json_schema, save, to_json, to_object
 
 __all__ = [
     "BadRecord",

@@ -14,8 +14,6 @@ import numpy as np
 from bench.energy import Array, Series, Ticks, change_instants, held_energy, hold_shift_s, updates
 from bench.records.run import SensorFacts
 
-NEAR_S = 0.1
-"""How much of the quiet next to an edge says what was drawn between the edge and its tick."""
 UNIFORM = math.sqrt(12)
 
 
@@ -141,17 +139,20 @@ def polled(
 def _outside(
     quiet: Series, interval: Series, remainder_s: float, gap_s: float, inside_w: float
 ) -> _Outside:
-    """``quiet`` are the ticks outside, from the edge away; ``interval`` the two around the edge,
-    and ``gap_s`` how exactly the outer one is dated."""
+    """``quiet`` are the ticks outside, from the edge away: the nearest, over no less than the
+    remainder, say what was drawn in it. ``interval`` are the two around the edge, ``gap_s`` is how
+    exactly the outer one is dated."""
     if len(quiet) < 2:
         watts, length_s = _mean_w(interval.t_s, interval.value), float(np.ptp(interval.t_s))
         return _Outside(watts * remainder_s, watts * length_s / UNIFORM, inside_w)
-    span = max(int(np.count_nonzero(np.abs(quiet.t_s - quiet.t_s[0]) <= NEAR_S)), 2)
-    watts = _mean_w(quiet.t_s[:span], quiet.value[:span])
+    near = max(int(np.count_nonzero(np.abs(quiet.t_s - quiet.t_s[0]) < remainder_s)), 1)
+    watts = _mean_w(quiet.t_s[: near + 1], quiet.value[: near + 1])
+    share = remainder_s / float(np.ptp(quiet.t_s[: near + 1]))
+    dated_s = gap_s / UNIFORM * math.hypot(1 + share, share)  # the edge's own tick counts twice
     rates = np.diff(quiet.value) / np.diff(quiet.t_s)
     step_w = inside_w - float(np.median(rates))  # a counter that lags still counts the load
     spread_w = float(np.std(rates, ddof=1)) if len(rates) > 1 else abs(step_w) / math.sqrt(3)
-    u_j = math.hypot(spread_w * remainder_s, watts * gap_s / UNIFORM)
+    u_j = math.hypot(spread_w * remainder_s, watts * dated_s)
     return _Outside(watts * remainder_s, u_j, step_w)
 
 

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
+from bench.records.journal import Span
 from bench.records.run import Code
 from bench.steadiness import held, settled, warm
 from bench.validity.card import left_out
@@ -24,7 +25,7 @@ from bench.validity.evidence import (
 MIN_BLOCKS = 8
 ASLEEP_S = 0.1
 """Growth of BOOTTIME − MONOTONIC, which stands still unless the machine sleeps."""
-CLOCK_APART_S = 10.0
+CLOCK_APART_S = 5.0
 FEW_SLOPES = 3
 
 
@@ -142,23 +143,29 @@ def _not_steady(e: Evidence) -> Iterator[Code]:
     for span in (span for span in e.book.spans if span.phase == "steady"):
         reason = settled(e.book, span.start_s, span.end_s)
         if reason is None and e.publish:
-            reason = _heating(e, span.start_s, span.end_s)
+            reason = _heating(e, span)
         if reason is not None:
             text = f"{span.workload} after warm-up: {reason}; free the machine and run again"
             yield graded(e, "NOT_STEADY", text)
 
 
-def _heating(e: Evidence, start_s: float, end_s: float) -> str | None:
-    """More than 1 °C in a minute; one step of a thermometer of whole degrees is no change."""
+def _heating(e: Evidence, span: Span) -> str | None:
+    """More than 1 °C in a minute since the same load's warm-up ended, or else within the span.
+
+    Loads taken in turn heat differently, so that like is compared with like; one step of a
+    thermometer of whole degrees is no change.
+    """
     temperature = e.book.series.get("temperature_c")
-    before_c = held(temperature, start_s) if temperature is not None else None
-    after_c = held(temperature, end_s) if temperature is not None else None
+    warmed_s = [s.end_s for s in e.book.of_phase("warmup", span.workload) if s.end_s < span.start_s]
+    since_s = warmed_s[-1] if warmed_s else span.start_s
+    before_c = held(temperature, since_s) if temperature is not None else None
+    after_c = held(temperature, span.end_s) if temperature is not None else None
     if before_c is None or after_c is None:
         return None
-    change_c = abs(after_c - before_c)
-    if change_c <= max(1.0, (end_s - start_s) / 60):
+    change_c, passed_s = abs(after_c - before_c), span.end_s - since_s
+    if change_c <= max(1.0, passed_s / 60):
         return None
-    return f"temperature moves by {change_c:.0f} °C in {end_s - start_s:.0f} s"
+    return f"temperature moves by {change_c:.0f} °C in {passed_s:.0f} s"
 
 
 def _unchecked(e: Evidence) -> Iterator[Code]:
@@ -188,6 +195,8 @@ def _unranked(e: Evidence) -> Iterator[Code]:
         reasons.append("the joules were not measured on this device")
     if e.device.mig or e.device.mps or e.device.vgpu:
         reasons.append("the device was shared or only a part of one")
+    if any(w.config.get("simulator") for w in e.workloads):
+        reasons.append("the kernel ran in a simulator")
     if reasons:
         yield label("UNRANKED", "; ".join(reasons))
 

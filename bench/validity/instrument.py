@@ -12,7 +12,8 @@ def _meter_lost(e: Evidence) -> Iterator[Code]:
     """What the sampler said of itself, else that it was lost without a word."""
     troubles = e.events("meter_trouble")
     for trouble in troubles:
-        yield fatal(str(trouble.get("code")), f"the power meter: {trouble.get('text')}")
+        name, text = str(trouble.get("code")), f"the power meter: {trouble.get('text')}"
+        yield Code(name, text, name != "NO_ENERGY")
     for lost in () if troubles else e.events("meter_lost"):
         yield fatal("SAMPLER_HUNG", f"the power meter: {lost.get('text')}")
 

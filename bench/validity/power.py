@@ -15,7 +15,7 @@ from bench.stats import coefficient_of_variation
 from bench.validity.evidence import Evidence, Rule, fatal, graded, label
 
 RATIO = 0.02
-"""Steady counter over integral, against calibration or against one, that widens the interval."""
+"""How far counter over integral may be from 1 under steady load."""
 OVER_LIMIT = 1.3
 
 
@@ -67,15 +67,15 @@ def _both(e: Evidence, phases: tuple[Phase, ...]) -> list[tuple[float, float]]:
 
 
 def _ratio(e: Evidence) -> Iterator[Code]:
-    """Steady load against the calibration's changing load: a ratio that depends on the load."""
+    """Under steady load two instruments of one card have no excuse to differ."""
     both = _both(e, ("steady",))
     polled = math.fsum(integral for _, integral in both)
     if polled <= 0 or not e.own_meter:
         return
     steady = math.fsum(counter for counter, _ in both) / polled
-    calibrated = e.meter.calibration.counter_ratio if e.meter.calibration is not None else None
-    if abs(steady / (calibrated or 1.0) - 1) > RATIO:
-        against = f", {calibrated:.3f} under changing load" if calibrated else ""
+    if abs(steady - 1) > RATIO:
+        known = e.meter.calibration.counter_ratio if e.meter.calibration is not None else None
+        against = "" if known is None else f", {known:.3f} under changing load"
         text = f"counter over readings is {steady:.3f} under steady load{against}"
         yield label("COUNTER_RATIO", f"{text}: the absolute interval is wider; bench calibrate")
 

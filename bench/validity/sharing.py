@@ -35,7 +35,7 @@ def _processes(e: Evidence) -> Iterator[Code]:
     Where none of the run's own processes is in that list (a container shows other numbers, or
     none) it cannot tell friend from stranger; whoever comes later is a stranger all the same.
     """
-    if e.device.kind != "gpu" or not e.own_meter:
+    if e.device.kind == "cpu" or not e.own_meter:
         return
     own, lists, reason = _surveys(e)
     if not lists:
@@ -43,7 +43,7 @@ def _processes(e: Evidence) -> Iterator[Code]:
             yield label("PROCESS_UNKNOWN", f"nobody knows who else used the card: {reason}")
         return
     baseline = lists[0]
-    matched = bool(baseline & own)
+    matched = not own or bool(baseline & own)
     if not matched:
         text = "the card's process list does not show this run's own (as in a container)"
         yield label("PROCESS_UNKNOWN", f"{text}: make sure that nothing else runs on it")

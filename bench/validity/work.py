@@ -106,7 +106,7 @@ def _simulator(e: Evidence) -> Iterator[Code]:
     for w in e.workloads:
         if w.config.get("simulator"):
             text = f"{w.name} ran in Numba's CUDA simulator, on the host"
-            yield fatal("SIMULATOR", f"{text}: unset NUMBA_ENABLE_CUDASIM")
+            yield label("SIMULATOR", f"{text}: unset NUMBA_ENABLE_CUDASIM")
 
 
 def _provenance(e: Evidence) -> Iterator[Code]:

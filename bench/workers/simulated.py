@@ -64,11 +64,10 @@ class SimulatedWorker:
 
     def _launch_s(self) -> float:
         """Seconds from launch to launch, as a real workload would report."""
-        if self._group_s is not None:
-            return self._group_s
-        if self._launch is not None:
-            return self._launch.period_s
-        return HASH_LAUNCH_S if self._batch is None else self._batch / self._units_per_s
+        if self._batch is not None and self._launch is None:
+            return self._batch / self._units_per_s  # a step is a launch, whatever the group
+        own_s = HASH_LAUNCH_S if self._launch is None else self._launch.period_s
+        return self._group_s or own_s
 
     def _latency(self, now_s: float) -> list[Fact]:
         """Every step of a run took the same."""

@@ -1,4 +1,4 @@
-"""One real run of a simulated card, made once by the command itself, for tests of what is stored."""
+"""One run of a simulated card, made once by the command itself, for tests of what is stored."""
 
 from pathlib import Path
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.characterise.boxcar import Drawn
+from bench.characterise.boxcar import Drawn, fit
+from bench.characterise.changes import changes
 from bench.characterise.meter import LINE_U, against, align
 from bench.energy import Series
 from bench.records.run import SensorFacts
@@ -62,14 +63,28 @@ def test_a_known_window_is_kept():
     assert align(sampled(truth, 0.01), readings, None).window_s == pytest.approx(0.1, abs=0.011)
 
 
-@pytest.mark.parametrize("shift_s", [0.0, -3600.0])
-def test_a_meter_of_one_value_a_second_is_matched_by_averaging_the_readings(shift_s):
+@pytest.mark.parametrize("pace_s", [0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("window_s", [0.025, 0.1, 1.0])
+def test_a_slower_meter_bends_nothing_and_says_how_little_it_knows(pace_s, window_s):
     random = np.random.default_rng(3)
-    truth = power(random, 90)
-    readings = sensor_polls(random, truth, 0.1)
-    found = against(sampled(truth, 1.0, shift_s), readings, None, **NAMES)
-    assert found.gain == pytest.approx(GAIN, rel=0.01)
-    assert found.offset_w == pytest.approx(OFFSET_W, abs=2.0)
+    truth = power(random, 120)
+    readings = sensor_polls(random, truth, window_s)
+    sensor = SensorFacts(update_s=UPDATE_S, window_s=window_s)
+    found = against(sampled(truth, pace_s, -3600.0), readings, sensor, **NAMES)
+    assert abs(found.gain / GAIN - 1) < 2.6 * found.gain_u
+    assert abs(found.offset_w - OFFSET_W) < 3.5 * found.offset_u_w
+    assert found.gain_u < (0.01 if window_s >= UPDATE_S and pace_s <= 0.2 else 0.04)
+    assert found.lag_s == pytest.approx(3600 + LAG_S, abs=0.012 + min(pace_s, 0.1))
+
+
+def test_a_meter_of_ten_hertz_laid_over_single_readings_would_bend_the_gain():
+    random = np.random.default_rng(3)
+    truth = power(random, 120)
+    readings = changes(sensor_polls(random, truth, 0.1))
+    meter = sampled(truth, 0.1)
+    drawn = Drawn.of(meter, 80)
+    naive = fit(readings, drawn, np.array([0.1]), np.arange(-0.2, 0.2, 0.001))
+    assert abs(naive.gain / GAIN - 1) > 0.04
 
 
 def test_the_stated_uncertainties_cover_slow_errors_of_the_sensor():
@@ -90,8 +105,8 @@ def test_the_stated_uncertainties_cover_slow_errors_of_the_sensor():
         off = found.offset_w - OFFSET_W
         inside += abs(off) < 1.96 * found.offset_u_w
         naive += abs(off) < 1.96 * plain_u * np.sqrt(np.mean(pairs.meter**2))
-    assert inside >= 52
-    assert naive <= 42
+    assert inside >= 54
+    assert naive <= 45
 
 
 def test_unlike_recordings_are_refused():

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ledger import boundary, idle_power, joules_of, metrics, open_book, window, windows
-from bench.records.journal import Progress, Sample, Span
-from bench.records.run import DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
+from bench.ledger import (
+    boundary,
+    idle_power,
+    joules_of,
+    metrics,
+    open_book,
+    window,
+    windows,
+)
+from bench.records.journal import Event, Progress, Sample, Span
+from bench.records.run import Correction, DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
 
 CPU = DeviceFacts(kind="cpu", name="a processor")
 GPU = DeviceFacts(kind="gpu", name="a card", power_limit_w=700.0)
@@ -44,7 +52,7 @@ def test_with_a_counter_work_and_energy_share_the_ticks():
     book = open_book([*marks(1000, 10), *ticks(300, 10), Span("block", "sha256d", 1.0, 5.0)])
     booked = window(book, book.spans[0], COUNTER)
     assert booked is not None
-    assert booked.start_s == pytest.approx(1.03)
+    assert booked.start_s == pytest.approx(1.08)  # a tick seen at 1.13, 1.03 at the soonest
     seconds = booked.end_s - booked.start_s
     assert booked.counter_j == pytest.approx(300 * seconds)
     assert booked.units == pytest.approx(1000 * seconds, abs=2)
@@ -162,3 +170,124 @@ def test_two_halves_of_a_block_sum_to_the_block(cut):
     # the tick at the cut falls between the halves: at most one tick and one mark are lost there
     assert whole.counter_j - sum(h.counter_j for h in halves) == pytest.approx(0, abs=300 * 0.12)
     assert whole.units - sum(h.units for h in halves) == pytest.approx(0, abs=1000 * 0.12)
+
+
+def budget_of(figures):
+    return {line.name: line.relative_u for line in figures.budget}
+
+
+def test_the_budget_adds_up_to_the_absolute_interval_and_names_its_sources():
+    polled = [Sample(k * 0.02, "power_instant_w", 312.0) for k in range(2100)]
+    facts = [*marks(1000, 41), *ticks(300, 41), *polled, *blocks(10, 4.0)]
+    book = open_book(facts)
+    figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+    lines, absolute = budget_of(figures), figures.joules_per_unit_absolute
+    assert list(lines) == ["repeatability", "gain", "offset", "edges", "cross-check"]
+    assert lines["gain"] == 0.066
+    assert lines["offset"] == pytest.approx(5 / 3**0.5 / 300, rel=1e-3)
+    assert lines["cross-check"] == pytest.approx(0.04 / 2 / 3**0.5, rel=0.01)
+    assert lines["edges"] == pytest.approx(0.01 / 6**0.5 / 3.8, rel=0.05)
+    half = 1.959964 * absolute.mid * sum(u * u for u in lines.values()) ** 0.5
+    assert absolute.hi - absolute.mid == pytest.approx(half)
+    assert all(line.source for line in figures.budget)
+
+
+def test_instruments_that_agree_to_two_percent_add_no_line():
+    polled = [Sample(k * 0.02, "power_instant_w", 305.0) for k in range(2100)]
+    book = open_book([*marks(1000, 41), *ticks(300, 41), *polled, *blocks(10, 4.0)])
+    figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+    assert "cross-check" not in budget_of(figures)
+
+
+CORRECTION = Correction(
+    1.044, -22.6, 0.004, 0.5, 0.0, 1.0, 600.0, "energy_j", "a wattmeter", "00", "2026-11-22"
+)
+
+
+def test_a_correction_moves_the_absolute_estimate_and_narrows_it():
+    """A card like the RTX 4090 of arXiv 2312.02741 that draws 450 W and shows 447.2."""
+    meter = replace(COUNTER, correction=CORRECTION)
+    shown_w = 1.044 * 450 - 22.6
+    polled = [Sample(k * 0.02, "power_instant_w", shown_w) for k in range(2100)]
+    book = open_book([*marks(1000, 41), *ticks(shown_w, 41), *polled, *blocks(10, 4.0)])
+    figures = metrics(windows(book, "sha256d", meter), meter, GPU, NO_IDLE, book=book)
+    assert figures.joules_per_unit.mid == pytest.approx(shown_w / 1000, rel=1e-3)
+    assert figures.joules_per_unit_absolute.mid == pytest.approx(0.45, rel=1e-3)
+    lines = budget_of(figures)
+    assert lines["gain"] == 0.004
+    assert lines["offset"] == pytest.approx(0.5 / 1.044 / 450, rel=1e-3)
+    half = figures.joules_per_unit_absolute.hi - figures.joules_per_unit_absolute.mid
+    assert half / 0.45 < 0.012
+
+
+def test_a_correction_of_the_readings_counts_any_gap_to_the_counter():
+    meter = replace(COUNTER, correction=replace(CORRECTION, field="power_instant_w"))
+    polled = [Sample(k * 0.02, "power_instant_w", 303.0) for k in range(2100)]
+    book = open_book([*marks(1000, 41), *ticks(300, 41), *polled, *blocks(10, 4.0)])
+    figures = metrics(windows(book, "sha256d", meter), meter, GPU, NO_IDLE, book=book)
+    assert budget_of(figures)["cross-check"] == pytest.approx(0.01 / 2 / 3**0.5, rel=0.01)
+
+
+def test_no_power_left_after_correction_is_a_reason():
+    meter = replace(COUNTER, correction=replace(CORRECTION, offset_w=400.0))
+    booked = windows(
+        open_book([*marks(1000, 41), *ticks(300, 41), *blocks(4, 4.0)]), "sha256d", meter
+    )
+    figures = metrics(booked, meter, GPU, NO_IDLE)
+    assert figures.joules_per_unit_absolute is None
+    assert "no power" in figures.reason
+
+
+def test_a_part_time_sensor_is_doubted_as_far_as_its_launches_leave_it():
+    sensor = SensorFacts(update_s=0.1, window_s=0.025, lag_s=0.0, duty=0.25)
+    meter = replace(COUNTER, sensor=sensor)
+    book = open_book([*marks(1000, 41), *ticks(300, 41), *blocks(10, 4.0)])
+    booked, idle = windows(book, "sha256d", meter), Idle(Estimate(60.0, 59.0, 61.0, 8))
+    for launch_s, share in ((0.1, 0.75), (None, 0.75), (0.1382, 0.003)):
+        figures = metrics(booked, meter, GPU, idle, book=book, launch_s=launch_s)
+        swing = (700 - 60) / 300
+        found = budget_of(figures)["aliasing"] * 3**0.5 / swing
+        assert found == pytest.approx(share, abs=0.006)
+
+
+def test_host_watts_are_packages_and_memory_over_the_same_windows():
+    host = [Sample(k * 0.05, "host_energy_j", 80.0 * k * 0.05) for k in range(820)]
+    dram = [Sample(k * 0.05, "dram_energy_j", 12.0 * k * 0.05) for k in range(820)]
+    facts = [*marks(1000, 41), *ticks(300, 41), *blocks(4, 4.0)]
+    for more, watts in (([*host, *dram], 92.0), (host, 80.0)):
+        book = open_book([*facts, *more])
+        figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+        assert figures.host_watts.mid == pytest.approx(watts)
+    short = open_book([*facts, *host[:200]])
+    figures = metrics(windows(short, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=short)
+    assert figures.host_watts is None
+
+
+def test_a_reset_inside_a_block_neither_loses_the_block_nor_goes_negative():
+    polled = [Sample(k * 0.02, "power_instant_w", 300.0) for k in range(500)]
+    fallen = [replace(t, value=t.value - 900.0 * (t.t_s > 3.2)) for t in ticks(300, 10)]
+    span = Span("block", "sha256d", 1.0, 5.0)
+    book = open_book([*marks(1000, 10), *fallen, *polled, span])
+    booked = window(book, span, COUNTER)
+    assert [fall.kind for fall in book.falls] == ["reset"]
+    assert booked.counter_j / (booked.end_s - booked.start_s) == pytest.approx(300, rel=1e-3)
+
+
+def test_the_book_keeps_the_load_the_observer_spans_and_repeated_readings():
+    load = [Event(1.0, "load", {"level": 1}), Event(2.5, "load", {"level": 0})]
+    power = [Sample(0.1 * k, "power_w", 50.0) for k in range(20)]
+    spans = [Span("observer", "sha256d", t, t + 5, p) for t, p in ((5.0, 1.0), (0.0, 0.0))]
+    book = open_book([*load, *power, *spans])
+    assert book.load.value.tolist() == [1.0, 0.0]
+    assert len(book.series["power_w"]) == 20
+    assert [span.poll_s for span in book.observer("sha256d")] == [0.0, 1.0]
+    assert book.ticks is None
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_facts_changes_nothing(random):
+    polled = [Sample(k * 0.05, "power_instant_w", 300.0 + k % 5) for k in range(120)]
+    facts = [*marks(1000, 6), *ticks(300, 6), *polled, *blocks(2, 2.5)]
+    straight = windows(open_book(facts), "sha256d", COUNTER)
+    random.shuffle(facts)
+    assert windows(open_book(facts), "sha256d", COUNTER) == straight

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records.run import Estimate
-from bench.stats import coefficient_of_variation, mean_interval, standard_error, t_quantile, widen
+from bench.stats import (
+    coefficient_of_variation,
+    correlation_of_neighbours,
+    mean_interval,
+    series_interval,
+    standard_error,
+    t_quantile,
+    widen,
+)
 
 
 def test_quantile_agrees_with_the_printed_table():
@@ -64,3 +72,32 @@ def test_spread():
 def test_an_estimate_that_cannot_be_is_refused(bad):
     with pytest.raises(ValueError, match="must"):
         Estimate(*map(float, bad), n=2)
+
+
+def test_three_blocks_without_correlation_have_the_plain_interval():
+    """Three cosines of four blocks are all there are: t(3)·s/√4 where neighbours do not agree."""
+    values = [10.0, 14.0, 10.0, 14.0]
+    assert correlation_of_neighbours(values) == 0.0
+    plain, slow = mean_interval(values), series_interval(values)
+    assert (slow.mid, slow.n) == (12.0, 4)
+    assert slow.hi == pytest.approx(plain.hi)
+
+
+def test_a_drift_widens_the_interval_and_an_alternation_does_not():
+    rising, swapped = [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10], [1.0, 10, 2, 9, 3, 8, 4, 7, 5, 6]
+    plain = mean_interval(rising)
+    assert series_interval(rising).hi - 5.5 > 1.5 * (plain.hi - 5.5)
+    assert series_interval(swapped).hi < plain.hi
+
+
+def test_equal_blocks_have_no_width_and_one_block_no_interval():
+    assert series_interval([3.0] * 10) == Estimate(3.0, 3.0, 3.0, 10)
+    assert series_interval([3.0]) is None
+    assert correlation_of_neighbours([3.0, 3.0]) == 0.0
+
+
+def test_correlation_is_the_kendall_corrected_lag_one():
+    values = [1.0, 2.0, 3.0, 2.0]
+    off = np.array(values) - 2.0
+    lag = float(off[1:] @ off[:-1] / (off @ off))
+    assert correlation_of_neighbours(values) == pytest.approx(max(lag + (1 + 3 * lag) / 4, 0))

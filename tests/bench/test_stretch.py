@@ -170,7 +170,7 @@ def test_one_run_has_both_intervals_and_says_why_they_differ():
     assert found.joules_per_unit.mid == pytest.approx(LOAD_W / 2)
     assert found.joules_source == "measured-counter"
     half = [(e.hi - e.lo) / 2 / e.mid for e in (found.joules, found.joules_absolute)]
-    assert half[0] < 0.002
+    assert half[0] < 0.004
     assert half[1] > 1.96 * 0.066
     assert {doubt.name for doubt in found.budget} >= {"gain", "offset", "delay"}
 
@@ -192,7 +192,7 @@ def test_net_of_idle_carries_how_well_idle_is_known():
     idle = Idle(Estimate(IDLE_W, IDLE_W - 3, IDLE_W + 3, 4))
     found = read(setting(journal([one]), idle=idle), [one]).figures
     assert found.joules_net.mid == pytest.approx(2 * (LOAD_W - IDLE_W))
-    assert (found.joules_net.hi - found.joules_net.lo) / 2 == pytest.approx(6.0, rel=0.02)
+    assert (found.joules_net.hi - found.joules_net.lo) / 2 == pytest.approx(6.0, rel=0.05)
     assert found.joules_per_unit_net.mid == pytest.approx(0.2 * (LOAD_W - IDLE_W))
 
 

@@ -29,6 +29,8 @@ from bench.catalogue import (
 )
 from bench.economics import asic_joules_per_hash, first_day, hashprice_usd_per_phs_day
 from bench.records.market import Value
+from bench.roofline import decode_bytes, fits, kv_bytes_per_token, matmul_parameters
+from bench.simulate import card_of
 
 TODAY = date(2026, 11, 22)
 DEFAULT = Path(str(files("bench.profiles"))) / "markets" / "default.toml"
@@ -136,7 +138,11 @@ def test_best_and_median_machine_on_sale() -> None:
         ("NVIDIA A100-SXM4-80GB", "a100"),
         ("NVIDIA GeForce RTX 4090", "rtx4090"),
         ("NVIDIA GeForce RTX 4090 D", None),
-        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA H100 NVL", None),
+        ("Tesla V100-SXM2-32GB", "v100"),
+        ("NVIDIA A10", "a10"),
+        ("NVIDIA A10G", None),
         ("", None),
     ],
 )
@@ -145,7 +151,7 @@ def test_a_card_is_found_by_the_exact_name_nvml_gives(nvml_name: str, profile: s
     assert (found.name if found else None) == profile
 
 
-@pytest.mark.parametrize("name", ["a100", "h100", "rtx4090"])
+@pytest.mark.parametrize("name", names("gpus"))
 def test_simulated_cards_stay_below_their_ceilings(name: str) -> None:
     """2262 ALU instructions per hash at 64 lanes; weights and KV read once per decode step."""
     gpu = load_gpu(name)
@@ -156,13 +162,39 @@ def test_simulated_cards_stay_below_their_ceilings(name: str) -> None:
     ceiling = gpu.sm.value * gpu.int32_lanes.value * gpu.boost_hz.value / 2262
     assert 0.9 < hashing.units_per_s.value / ceiling < 1
     batch, context = decode.config["batch"], decode.config["context"]
-    kv_bytes = 131_072 * batch * (context + 2)
-    step_bytes = 2 * 7.5047e9 + kv_bytes
+    model = load_model(decode.config["model"]).config
+    step_bytes = 2 * matmul_parameters(model) + batch * (context + 2) * kv_bytes_per_token(model, 2)
     roofline = batch * gpu.bandwidth_bytes_per_s.value / step_bytes
     assert 0.6 < decode.units_per_s.value / roofline < 0.7
-    assert 2 * 8.03e9 + kv_bytes < 0.92 * gpu.memory_bytes.value
+    assert fits(decode_bytes(model, batch, context + 2, 2), int(gpu.memory_bytes.value))
+    assert (gpu.bf16_flops is None) == (decode.config["precision"] == "fp16")
     for load in loads.values():
         assert gpu.simulation.idle_w.value < load.watts.value < gpu.tdp_w.value
+
+
+@pytest.mark.parametrize(
+    ("name", "sensors"),
+    [
+        ("v100", [("power_w", 20, 10.5)]),
+        ("a100", [("power_instant_w", 101, 25)]),
+        ("h100-pcie", [("power_instant_w", 100, 25), ("power_average_w", 100, 1000)]),
+        ("rtx2080ti", [("power_w", 101, 100)]),
+        ("quadro-rtx8000", [("power_w", 100, 20)]),
+        ("rtx3090", [("power_instant_w", 100, 100), ("power_average_w", 100, 1000)]),
+        ("a10", [("power_average_w", 100, 1000)]),
+        ("rtx4090", [("power_instant_w", 100, 110)]),
+    ],
+)
+def test_simulated_sensors_are_those_published(
+    name: str, sensors: list[tuple[str, float, float]]
+) -> None:
+    """arXiv 2312.02741: field, update period and window in ms."""
+    card = card_of(load_gpu(name))
+    assert card is not None
+    assert [
+        (each.field, pytest.approx(1e3 * each.update_s), pytest.approx(1e3 * each.window_s))
+        for each in card.sensors
+    ] == sensors
 
 
 # What a user brings
@@ -343,8 +375,10 @@ def test_no_damage_gives_anything_but_a_profile_error(
     [
         ("[simulation.decode]", "[simulation.other]", "simulation.decode: is missing"),
         ('config = { model = "8b",', "config = { model = 5,", "config.model: is missing"),
-        ("update = { value = 0.1,", "update = { value = 1e-9,", "sensor.update"),
-        ("gain = { value = 0.969,", "gain = { value = 1e300,", "sensor.gain"),
+        ("update = { value = 0.1,", "update = { value = 1e-9,", "sensor.instant.update"),
+        ("gain = { value = 0.969,", "gain = { value = 1e300,", "sensor.instant.gain"),
+        ("[sensor.instant]", "[sensor.momentary]", "sensor.momentary: is not a known key"),
+        ("[sensor.instant]", "[other]", "sensor.instant: is missing; add one of: instant, average"),
         ("watts = { value = 480,", "watts = { value = 1e300,", "simulation.sha256d.watts"),
     ],
 )

@@ -16,6 +16,8 @@
  *   FAKENVML_FREEZE_S=S          from S on it shows what it showed then; the counter goes on
  *   FAKENVML_MODULE_W=W          the module draws so much more; without it there is no module scope
  * Its energy counter, of the same gain and offset
+ *   FAKENVML_COUNTER_GAIN=1      and a gain of its own
+ *   FAKENVML_COUNT_J=J           what it shows at the start; without it, what was drawn since boot
  *   FAKENVML_TICK_S              period of its ticks; without it that of the updates
  *   FAKENVML_RESET_S=S           starts again at 0
  *   FAKENVML_WRAP_J=J            starts again at 0 whenever it reaches J
@@ -235,7 +237,8 @@ static unsigned usage_mw(void) {
 }
 
 static double counted_j(double t_s) {
-    return number("FAKENVML_GAIN", 1) * energy_j(t_s) + number("FAKENVML_OFFSET_W", 0) * t_s;
+    double joules = number("FAKENVML_GAIN", 1) * energy_j(t_s) + number("FAKENVML_OFFSET_W", 0) * t_s;
+    return number("FAKENVML_COUNTER_GAIN", 1) * joules;
 }
 
 static unsigned long long counter_mj(void) {
@@ -243,6 +246,7 @@ static unsigned long long counter_mj(void) {
     double t_s = last_s(seconds(CLOCK_MONOTONIC), period_s);
     double reset_s = start_s + number("FAKENVML_RESET_S", INFINITY);
     double joules = counted_j(t_s) - (t_s >= reset_s ? counted_j(reset_s) : 0);
+    if (getenv("FAKENVML_COUNT_J")) joules += number("FAKENVML_COUNT_J", 0) - counted_j(start_s);
     return (unsigned long long)(1000 * fmod(joules, number("FAKENVML_WRAP_J", INFINITY)));
 }
 

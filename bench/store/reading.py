@@ -21,7 +21,7 @@ from bench.records.journal import Fact, from_line
 from bench.records.record import SCHEMA, RunRecord
 from bench.store.errors import BadRecord
 from bench.store.journal import JOURNAL_SUFFIX
-from bench.store.save import record_adapter, to_object
+from bench.store.record import record_adapter, to_object
 
 MAX_RECORD_BYTES = 32 << 20
 MAX_JOURNAL_BYTES = 1 << 30
@@ -30,6 +30,7 @@ MAX_DEPTH = 32
 MAX_WHOLE = 2**64
 GZIP = b"\x1f\x8b"
 RUN_ID = re.compile(r"[0-9a-z-]{8,64}")
+ANY_VERSION = re.compile(r"joulemark/run/[0-9]{1,6}")
 
 GIVE_A_RECORD = "give the RUN_ID.json that bench wrote"
 RESTORE = "restore the file from a copy"
@@ -90,11 +91,13 @@ def read_journal(path: Path) -> StoredJournal:
         read_bytes += len(line)
         if read_bytes > MAX_JOURNAL_BYTES:
             raise BadRecord(str(path), None, "holds more than 1 GiB", "measure a shorter window")
+        if len(line) == MAX_LINE_BYTES:
+            raise BadRecord(str(path), f"line {number}", "is longer than any fact", RESTORE)
         try:
             found = _json(line)
         except ValueError as error:
             if not line.endswith(b"\n"):
-                break
+                break  # only the last has no end
             raise _bad_line(path, number, error) from None
         try:
             facts.append(from_line(_object(found)))
@@ -143,9 +146,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         why, cure = f"cannot be opened: {_why(error)}", "check the path"
         raise BadRecord(str(path), None, why, cure) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BadRecord(str(path), None, "is not a file", GIVE_A_RECORD)
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise BadRecord(str(path), None, "is not a file", GIVE_A_RECORD)
         yield stream
 
 
@@ -158,8 +162,7 @@ def _document(file: str, text: str) -> dict[str, Any]:
     schema = document.get("schema")
     if schema == SCHEMA:
         return document
-    family = SCHEMA.rpartition("/")[0] + "/"
-    if isinstance(schema, str) and schema.startswith(family):
+    if isinstance(schema, str) and ANY_VERSION.fullmatch(schema):
         why = f"is {schema}; this version reads {SCHEMA}"
         raise BadRecord(file, "schema", why, "update joulemark")
     raise BadRecord(file, "schema", f"is not {SCHEMA}", GIVE_A_RECORD)
@@ -172,8 +175,10 @@ def _check_texts(file: str, record: RunRecord) -> None:
         raise BadRecord(file, "run_id", why, GIVE_A_RECORD)
     for name in ("started_at", "finished_at"):
         try:
-            dt.datetime.fromisoformat(getattr(record, name))
+            zone = dt.datetime.fromisoformat(getattr(record, name)).tzinfo
         except ValueError:
+            zone = None
+        if zone is None:
             why = "is not a time like 2026-11-22T15:01:02Z"
             raise BadRecord(file, name, why, RESTORE) from None
 

@@ -43,17 +43,18 @@ def test_golden_groups_do_not(errors, factor):
 
 @pytest.mark.parametrize("launch_s", [0.1, 0.1382, 0.1618, 0.0618, 0.05, 0.2, 0.15, 0.1005, 0.033])
 def test_unevenness_bounds_the_error_of_any_square_load(errors, launch_s):
-    """Error over swing is at most the unevenness; the edges of 60 s add a quarter of a percent."""
+    """Error over swing is at most the unevenness, but for a little at the ends of 60 s."""
     swing = (HIGH_W - LOW_W) / ((HIGH_W + LOW_W) / 2)
     bound = swing * unevenness(0.1, 0.025, launch_s, SECONDS)
-    assert np.max(np.abs(errors(launch_s, 12))) <= bound + 0.0025
+    assert np.max(np.abs(errors(launch_s, 12))) <= bound + 0.002
 
 
 def test_unevenness_by_hand():
     assert unevenness(0.1, 0.025, 0.1, SECONDS) == pytest.approx(0.75, abs=0.01)
-    assert unevenness(0.1, 0.1, 0.1, SECONDS) == pytest.approx(0.0, abs=1e-9)
+    assert unevenness(0.1, 0.1, 0.1, SECONDS) == pytest.approx(1 / 600)
     assert unevenness(0.1, 0.025, 0.1382, SECONDS) < 0.01
-    assert unevenness(0.1, 0.025, 0.025, SECONDS) == pytest.approx(0.0, abs=1e-9)
+    assert unevenness(0.1, 0.025, 0.025, SECONDS) == pytest.approx(1 / 600)
+    assert unevenness(0.1, 0.025, 0.1, 0.1) == 1.0
 
 
 def test_the_budget_knows_a_locked_launch_from_a_golden_one():

@@ -1,0 +1,248 @@
+"""``bench run`` without an instrument: whose options, whose streams, whose exit status. About 4 s.
+
+With one: ``tests/meters/test_run_command.py``.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cli import run as bench
+from bench.cli import spread_sets
+from bench.cli.child import Child, number
+from bench.cli.refusal import Refusal
+from bench.store import cache_dir
+
+ASSUMED = ("--device", "cpu", "--assume-watts", "100")
+
+
+def in_process(capfd, *arguments):
+    """Status, stdout and stderr; the child's streams are this process's file descriptors."""
+    status = bench(["run", *arguments])
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 3"], 3),
+        (["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
+        (["sh", "-c", "kill -KILL $$"], 128 + signal.SIGKILL),
+    ],
+)
+def test_the_commands_status_is_kept(capfd, command, status):
+    found, out, err = in_process(capfd, *ASSUMED, "--", *command)
+    assert found == status
+    assert out == ""
+    assert "ASSUMED_WATTS" in err
+
+
+def test_joules_are_the_assumed_watts_times_the_time(capfd, tmp_path):
+    where = tmp_path / "record.json"
+    arguments = (*ASSUMED, "--units", "4", "--repeat", "2", "--json", str(where))
+    assert in_process(capfd, *arguments, "--", "true")[0] == 0
+    record = json.loads(where.read_text())
+    figures = record["figures"]
+    assert record["schema"] == "joulemark/stretch/1"
+    assert record["command"] == ["true"]
+    assert figures["runs"] == 2
+    assert figures["joules"]["mid"] == pytest.approx(100 * figures["seconds"])
+    assert figures["joules_per_unit"]["mid"] == pytest.approx(25 * figures["seconds"])
+    assert figures["joules_absolute"] is None
+    assert "assumed" in figures["reason"]
+    assert record["validity"]["status"] == "labelled"
+
+
+@pytest.mark.parametrize("dashes", [["--"], []])
+def test_the_commands_options_are_its_own(capfd, dashes):
+    child = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    theirs = ["--gpu", "7", "--set", "a=1", "b=2", "--help", "--", "-x"]
+    status, out, _ = in_process(capfd, *ASSUMED, *dashes, *child, *theirs)
+    assert status == 0
+    assert out == f"{theirs}\n"
+
+
+def test_set_is_spread_elsewhere_alone():
+    assert spread_sets(["all", "--set", "btc=1", "power=2"])[3] == "--set"
+    theirs = ["run", "--", "x", "--set", "btc=1", "power=2"]
+    assert spread_sets(theirs) == theirs
+
+
+def test_stdin_and_stdout_pass_through_whole():
+    data = os.urandom(1 << 20)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "bench", "run", *ASSUMED, "--", "cat"],
+        input=data, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stdout == data
+
+
+def test_json_alone_has_stdout(capfd):
+    status, out, err = in_process(capfd, *ASSUMED, "--json", "-", "--", "echo", "mine")
+    assert status == 0
+    assert json.loads(out)["exit_status"] == 0
+    assert err.startswith("mine\n")
+
+
+def test_units_come_from_the_last_match_on_either_stream(capfd):
+    script = "echo 'loss 0.5'; echo '1,000 tokens'; printf 'at 50%%\\rdone: 2.5e3 tokens' >&2"
+    arguments = (*ASSUMED, "--units-regex", r"([\d.,e]+) tokens", "--json", "-")
+    status, out, _ = in_process(capfd, *arguments, "--", "sh", "-c", script)
+    assert status == 0
+    record = json.loads(out)
+    assert record["figures"]["units"] in (1000, 2500)  # two streams have no common order
+    assert record["units_from"].startswith("--units-regex")
+
+
+def test_a_reader_that_leaves_ends_the_command_too():
+    command = [sys.executable, "-P", "-m", "bench", "run", *ASSUMED, "--units-regex", "(y)", "--"]
+    piped = subprocess.Popen([*command, "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    piped.stdout.read(100)
+    piped.stdout.close()
+    said = piped.stderr.read()
+    piped.stderr.close()
+    assert piped.wait(30) == 128 + signal.SIGPIPE
+    assert b"energy" in said
+
+
+def test_units_that_nothing_matched_are_unknown_and_said(capfd):
+    arguments = (*ASSUMED, "--units-regex", r"(\d+) tokens")
+    status, out, err = in_process(capfd, *arguments, "--", "echo", "0 tokens")
+    assert (status, out) == (0, "0 tokens\n")
+    assert "not known: no number above 0 by --units-regex" in err
+
+
+def test_out_keeps_record_and_journal(capfd, tmp_path):
+    folder = tmp_path / "kept"
+    assert in_process(capfd, *ASSUMED, "--out", str(folder), "--", "true")[0] == 0
+    (record,) = folder.glob("*.stretch.json")
+    assert json.loads(record.read_text())["figures"]["joules"]["mid"] > 0
+    assert len(list(folder.glob("*.samples.jsonl.gz"))) == 1
+
+
+def test_a_repeat_that_fails_is_the_last(capfd, tmp_path):
+    script = f"echo x >> {tmp_path}/count; test $(wc -l < {tmp_path}/count) -lt 2"
+    status, _, err = in_process(capfd, *ASSUMED, "--repeat", "5", "--", "sh", "-c", script)
+    assert status == 1
+    assert "mean of 2" in err
+
+
+# --- what is refused, in one line, before anything is metered -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["--", "no-such-command-anywhere"], 127, "no such command"),
+        (["--", "/etc/passwd"], 126, "not an executable"),
+        ([], 2, "CMD"),
+        (["--no-such-option", "--", "true"], 2, "no-such-option"),
+        (["--units", "0", "--", "true"], 2, "--units"),
+        (["--units", "nan", "--", "true"], 2, "--units"),
+        (["--units", "1", "--units-regex", "(x)", "--", "true"], 2, "exclude"),
+        (["--units-regex", "(", "--", "true"], 2, "--units-regex"),
+        (["--units-regex", "x", "--", "true"], 2, "group"),
+        (["--repeat", "0", "--", "true"], 2, "--repeat"),
+        (["--idle", "-1", "--", "true"], 2, "--idle"),
+        (["--gpu", "0", "--device", "cpu", "--", "true"], 2, "exclude"),
+        (["--device", "sim:h100", "--", "true"], 2, "real device"),
+        (["--device", "cpu", "--meter", "none", "--require-energy", "--", "true"], 4, "energy"),
+        (["--device", "cpu", "--out", "/proc/x", "--", "true"], 7, "--out"),
+        (["--device", "cpu", "--json", "/proc/x/y", "--", "true"], 7, "--json"),
+    ],
+)
+def test_refusals(capfd, arguments, status, word):
+    found, out, err = in_process(capfd, *arguments)
+    assert found == status
+    assert out == ""
+    (line,) = err.splitlines()
+    assert word in line
+
+
+def test_without_an_instrument_the_time_alone_is_known(capfd):
+    status, _, err = in_process(
+        capfd, "--device", "cpu", "--meter", "none", "--", "sh", "-c", "exit 5"
+    )
+    assert status == 5
+    assert "NO_ENERGY" in err
+    assert "energy    not known (NO_ENERGY)" in err
+    assert "0 J" not in err
+
+
+def test_a_busy_device_is_left_alone(capfd):
+    name = hashlib.sha256(b"cpu").hexdigest()[:16]
+    with (cache_dir() / f"{name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        status, out, err = in_process(capfd, *ASSUMED, "--", "echo", "ran")
+    assert (status, out) == (5, "")
+    assert "--wait" in err
+
+
+def test_terminating_bench_terminates_the_command_and_reports():
+    child = (
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(9));"
+        "print('up', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "bench", "run", *ASSUMED, "--", sys.executable, "-c", child],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "up\n"
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 9
+    assert "energy" in said
+
+
+def test_an_interrupt_before_the_command_never_starts_it():
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "bench", "run", "--assume-watts", "9", "--idle", "60", "--",
+         "echo", "ran"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert "measuring the CPU" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert said.startswith("bench: interrupted before")
+    assert said.count("\n") == 1
+
+
+def test_what_was_asked_to_end_before_it_began_is_not_begun():
+    child = Child(["echo", "ran"], quiet_stdout=False)
+    child.signalled = signal.SIGTERM
+    with pytest.raises(Refusal) as refusal:
+        child.run(None)
+    assert refusal.value.status == 143
+
+
+# --- numbers as programs print them -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12", 12.0), (" 1.5e6 ", 1.5e6), ("1,234,567", 1234567.0), ("1,234.5", 1234.5),
+        ("1_000", 1000.0), ("1,23", None), ("0", None), ("-3", None), ("nan", None),
+        ("inf", None), ("", None), ("tok", None), (None, None),
+    ],
+)  # fmt: skip
+def test_numbers(text, value):
+    assert number(text) == value
+
+
+@given(st.integers(min_value=1, max_value=10**15))
+def test_thousands_separators_are_read_as_written(count):
+    assert number(f"{count:,}") == count
