@@ -14,7 +14,7 @@ from bench.plan import GRADES
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject
 from bench.records.market import Decision, MarketProfile
-from bench.records.record import Plan, Profiles, RunRecord
+from bench.records.record import Plan, Profiles, RunRecord, Software
 from bench.records.run import (
     Check,
     DeviceFacts,
@@ -44,6 +44,7 @@ class Opened:
     meter: MeterFacts
     plan: Plan
     started_at: str
+    software: Software | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
         record,
         started_at=begun.started_at,
         finished_at=finished_at,
-        software=replace(record.software, kernel_sha256=sources),
+        software=replace(begun.software or record.software, kernel_sha256=sources),
         device=derived.device,
         meter=derived.meter,
         plan=begun.plan,
@@ -238,7 +239,7 @@ def _workload(
     raw: Raw, meter: MeterFacts, book: Book, idle: Idle, facts: WorkloadFacts
 ) -> WorkloadRecord:
     checks = raw.checks.get(facts.name, ())
-    blocks = windows(book, facts.name, meter)
+    blocks = windows(book, facts.name, meter, full_hz=raw.device.sm_clock_max_hz)
     launch_s = facts.details.get("launch_s")
     figures = metrics(blocks, meter, raw.device, idle, book=book, launch_s=launch_s)
     return WorkloadRecord(

@@ -189,8 +189,8 @@ def mended(counter: Series, power: Series | None) -> tuple[Series, tuple[Fall, .
             rises[k] = wrapped
             falls.append(Fall(at_s, "wrap", bridged=True))
             continue
-        before = moved[np.searchsorted(moved, k, "right") - 1]
-        after = moved[min(np.searchsorted(moved, k + 1, "right"), len(moved) - 1)]
+        before = moved[int(np.searchsorted(moved, k, "right")) - 1]
+        after = moved[min(int(np.searchsorted(moved, k + 1, "right")), len(moved) - 1)]
         start_s, end_s = float(counter.t_s[before]), float(counter.t_s[after])
         held = None if power is None else held_energy(power, start_s, end_s)
         falls.append(Fall(at_s, "reset", bridged=held is not None))
@@ -292,3 +292,25 @@ def rise_between(cumulative: Series, start_s: float, end_s: float) -> float | No
     if at_end < 0:
         return None
     return float(max(cumulative.value[at_end] - cumulative.value[at_start], 0.0))
+
+
+def held(series: Series, t_s: float) -> float | None:
+    """The value of a quantity journalled on change, at ``t_s``; before the first, the first."""
+    if len(series) == 0:
+        return None
+    return float(series.value[max(int(np.searchsorted(series.t_s, t_s, "right")) - 1, 0)])
+
+
+def held_mean(series: Series, windows: list[tuple[float, float]]) -> float | None:
+    """Mean over (start, end) windows of a quantity journalled on change; None without seconds."""
+    weighted = seconds = 0.0
+    for start_s, end_s in windows:
+        first = held(series, start_s)
+        if first is None or end_s <= start_s:
+            continue
+        inside = series.between(start_s, end_s)
+        edges = np.concatenate(([start_s], inside.t_s, [end_s]))
+        values = np.concatenate(([first], inside.value))
+        weighted += float(np.dot(values, np.diff(edges)))
+        seconds += end_s - start_s
+    return weighted / seconds if seconds else None

@@ -21,6 +21,7 @@ from bench.energy import (
     Ticks,
     counter_energy,
     held_energy,
+    held_mean,
     hold_shift_s,
     mended,
     rise_between,
@@ -44,6 +45,11 @@ from bench.stats import NORMAL_975, series_interval, widen
 
 POWER_FIELDS = ("power_instant_w", "power_average_w", "power_w")
 HOST_FIELDS = ("host_energy_j", "dram_energy_j")
+SLOWED = 0.01
+LOW_CLOCK = 0.75
+CAPPED = 0.5
+"""A block does not count above this share of throttled time, or below this share of the clock
+unless the power cap explains it for at least this share of the time."""
 THROTTLES = ("throttle_thermal_s", "throttle_brake_s")
 IDLE_PARTS = 4
 AROUND_S = 5.0
@@ -148,10 +154,30 @@ def window(book: Book, span: Span, meter: MeterFacts) -> Window | None:
     )
 
 
-def windows(book: Book, workload: str, meter: MeterFacts) -> tuple[Window, ...]:
-    """Every block of the workload that could be booked."""
-    found = (window(book, span, meter) for span in book.blocks(workload))
+def windows(
+    book: Book, workload: str, meter: MeterFacts, *, full_hz: float | None = None
+) -> tuple[Window, ...]:
+    """Every block of the workload that could be booked, but those that the card was slowed in."""
+    spans = (span for span in book.blocks(workload) if not slowed(book, span, full_hz))
+    found = (window(book, span, meter) for span in spans)
     return tuple(w for w in found if w is not None)
+
+
+def slowed(book: Book, span: Span, full_hz: float | None) -> bool:
+    """Whether heat, a power brake or a low clock slowed a block so that it does not count.
+
+    ``full_hz`` is the SM clock the card can run at. A low clock at the power cap is no slowing:
+    heavy work runs so, and its joules are those of that power limit.
+    """
+    seconds = span.end_s - span.start_s
+    if (_throttled_s(book, span.start_s, span.end_s) or 0.0) > SLOWED * seconds:
+        return True
+    clock, capped = book.series.get("sm_clock_hz"), book.series.get("throttle_power_s")
+    mean_hz = held_mean(clock, [(span.start_s, span.end_s)]) if clock is not None else None
+    if mean_hz is None or full_hz is None or mean_hz >= LOW_CLOCK * full_hz:
+        return False
+    capped_s = rise_between(capped, span.start_s, span.end_s) if capped is not None else None
+    return (capped_s or 0.0) < CAPPED * seconds
 
 
 def metrics(
@@ -188,7 +214,7 @@ def metrics(
     watts = series_interval([j / (w.end_s - w.start_s) for j, w in zip(known, blocks, strict=True)])
     if per_unit is None or watts is None:
         return base
-    doubts = _doubts(blocks, meter, book, launch_s, _swing(watts, device, idle, book))
+    doubts = _doubts(blocks, meter, book, launch_s, swing(watts, device, idle, book))
     whole = absolute(per_unit, watts, meter, doubts)
     found = whole if isinstance(whole, Absolute) else None
     return replace(
@@ -330,7 +356,7 @@ def _edges(book: Book, blocks: Sequence[Window]) -> Doubt | None:
     return Doubt("edges", max(shares), text)
 
 
-def _swing(watts: Estimate, device: DeviceFacts, idle: Idle, book: Book | None) -> float:
+def swing(watts: Estimate, device: DeviceFacts, idle: Idle, book: Book | None) -> float:
     """The most by which unseen power may differ from seen, relative to the mean.
 
     From idle (else nothing) up to the power limit, or to the highest reading.

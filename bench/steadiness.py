@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.energy import Array, Series
+from bench.energy import Array, Series, held
 from bench.ledger import Book, power_series
 from bench.records.journal import Span
 
@@ -128,25 +128,3 @@ def cumulative(book: Book, start_s: float, end_s: float) -> Series | None:
     ticks = book.ticks
     inside = Series.of([]) if ticks is None else ticks.series.between(start_s, end_s)
     return inside if len(inside) >= 2 else None
-
-
-def held(series: Series, t_s: float) -> float | None:
-    """The value of a quantity journalled on change, at ``t_s``; before the first, the first."""
-    if len(series) == 0:
-        return None
-    return float(series.value[max(int(np.searchsorted(series.t_s, t_s, "right")) - 1, 0)])
-
-
-def held_mean(series: Series, windows: list[tuple[float, float]]) -> float | None:
-    """Mean over (start, end) windows of a quantity journalled on change; None without seconds."""
-    weighted = seconds = 0.0
-    for start_s, end_s in windows:
-        first = held(series, start_s)
-        if first is None or end_s <= start_s:
-            continue
-        inside = series.between(start_s, end_s)
-        edges = np.concatenate(([start_s], inside.t_s, [end_s]))
-        values = np.concatenate(([first], inside.value))
-        weighted += float(np.dot(values, np.diff(edges)))
-        seconds += end_s - start_s
-    return weighted / seconds if seconds else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,7 @@ class Session:
         self.market = market
         self.profiles = profiles
         self.grade = GRADES[request.grade]
+        self.software = software({})
 
     def run(self) -> int:
         """Plan, measure, derive, judge, save, show."""
@@ -113,6 +114,7 @@ class Session:
                 "meter": asdict(meter),
                 "plan": asdict(plan),
                 "started_at": stamp(started),
+                "software": asdict(self.software),
             }
             journal.append(Event(rig.clock.now(), "opened", opened))
             outcome = self._measure(rig, plan, course, journal)
@@ -196,7 +198,7 @@ class Session:
             run_id=journal.run_id,
             started_at=stamp(started),
             finished_at=stamp(finished),
-            software=software(sources),
+            software=replace(self.software, kernel_sha256=sources),
             host=host_facts(),
             device=self.target.facts,
             meter=derived.meter,

@@ -37,8 +37,10 @@ def interruptible() -> Iterator[None]:
 
 
 def _install(handler: Handler) -> None:
+    """A signal that is ignored stays so: nohup means it."""
     for each in ENDING:
-        signal.signal(each, handler)
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, handler)
 
 
 def _refuse(number: int, _frame: FrameType | None) -> None:

@@ -248,5 +248,5 @@ class SimulatedMeter:
 def open_beside(card: Card, clock: Clock, seed: int, device: DeviceFacts) -> SimulatedMeter:
     """A simulated sensor beside real work: it sees a card under a steady load of its own."""
     simulated = SimulatedDevice(card, seed, clock.now())
-    simulated.set_power(clock.now(), max(map(card.load_w, card.truth)))
+    simulated.load(clock.now(), max(card.truth, key=card.load_w))
     return SimulatedMeter(simulated, clock, mismatch=device.kind != "sim")

@@ -48,10 +48,6 @@ class SimulatedDevice:
         self._reviewed = 0
         self._paced = any(KINDS[fault.name].of_work for fault in self.faults)
 
-    def set_power(self, t_s: float, watts: float) -> None:
-        """From ``t_s`` on the card draws ``watts``."""
-        self.power.set(t_s, watts)
-
     def load(self, t_s: float, workload: str, period_s: float | None = None) -> None:
         """From ``t_s`` on it runs the workload, in launches of ``period_s`` if given."""
         self.advance(t_s)

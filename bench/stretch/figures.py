@@ -6,11 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from bench.budget import Absolute, absolute, aliasing, cross_check
 from bench.energy import rise_between
-from bench.ledger import THROTTLES, boundary, power_series
+from bench.ledger import THROTTLES, boundary, power_series, swing
 from bench.records.run import Doubt, Estimate, Idle, JoulesSource, MeterFacts
 from bench.stats import NORMAL_975, series_interval, widen
 from bench.stretch.nouns import Figures, Measured, Setting, Taken
@@ -134,7 +132,12 @@ def _absolute(
     text = "the sensor may trail the load by one of its updates, or smear it over its window"
     doubts = [
         Doubt("delay", lag_u_j / joules, text),
-        aliasing(setting.meter.sensor, None, joules / watts.mid, _swing(setting, watts)),
+        aliasing(
+            setting.meter.sensor,
+            None,
+            joules / watts.mid,
+            swing(watts, setting.device, setting.idle, setting.book),
+        ),
         _crossed(setting, taken),
     ]
     known = [doubt for doubt in doubts if doubt is not None]
@@ -143,14 +146,6 @@ def _absolute(
         own = replace(whole.budget[0], source="the edges of the one stretch")
         return replace(whole, budget=(own, *whole.budget[1:]))
     return whole
-
-
-def _swing(setting: Setting, watts: Estimate) -> float:
-    """The most by which unseen power may differ from seen, relative to the mean."""
-    power, idle = power_series(setting.book), setting.idle.watts
-    highest_w = watts.mid if power is None else float(np.max(power.value, initial=watts.mid))
-    highest_w = max(highest_w, setting.device.power_limit_w or 0.0)
-    return (highest_w - (idle.mid if idle else 0.0)) / watts.mid
 
 
 def _crossed(setting: Setting, taken: Sequence[Taken]) -> Doubt | None:

@@ -7,30 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.energy import rise_between
-from bench.ledger import THROTTLES
+from bench.energy import held_mean, rise_between
+from bench.ledger import slowed
 from bench.records.journal import Span
 from bench.records.run import Code, WorkloadRecord
-from bench.steadiness import held_mean
 from bench.validity.evidence import Evidence, Rule, fatal, graded, label, published, quarters
 
-SLOWED = 0.01
-LOW_CLOCK = 0.75
-"""A block does not count above this share of throttled time, or below this share of the clock."""
 CAPPED = 0.01
 """Share of time at the power cap from which on it is worth a word."""
 LIMIT_STEP_W = 1.0
-
-
-def slowed(e: Evidence, span: Span) -> bool:
-    """Whether heat, a power brake or a low clock slowed a block so that it does not count."""
-    seconds = span.end_s - span.start_s
-    counters = [e.book.series[name] for name in THROTTLES if name in e.book.series]
-    lost_s = math.fsum(rise_between(each, span.start_s, span.end_s) or 0.0 for each in counters)
-    clock, most_hz = e.book.series.get("sm_clock_hz"), e.device.sm_clock_max_hz
-    mean_hz = held_mean(clock, [(span.start_s, span.end_s)]) if clock is not None else None
-    low = mean_hz is not None and most_hz is not None and mean_hz < LOW_CLOCK * most_hz
-    return low or lost_s > SLOWED * seconds
 
 
 def left_out(e: Evidence, w: WorkloadRecord) -> list[Span]:
@@ -38,7 +23,7 @@ def left_out(e: Evidence, w: WorkloadRecord) -> list[Span]:
     spans = e.book.blocks(w.name)
     booked = [x.start_s for x in w.windows]
     empty = [s for s in spans if not any(s.start_s <= t <= s.end_s for t in booked)]
-    return [span for span in empty if slowed(e, span)]
+    return [span for span in empty if slowed(e.book, span, e.device.sm_clock_max_hz)]
 
 
 def _discarded(e: Evidence) -> Iterator[Code]:

@@ -7,9 +7,10 @@ import math
 import statistics
 from collections.abc import Iterator
 
+from bench.energy import held
 from bench.records.journal import Span
 from bench.records.run import Code
-from bench.steadiness import held, settled, warm
+from bench.steadiness import settled, warm
 from bench.validity.card import left_out
 from bench.validity.evidence import (
     BOOKED,

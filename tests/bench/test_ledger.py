@@ -291,3 +291,22 @@ def test_the_order_of_the_facts_changes_nothing(random):
     straight = windows(open_book(facts), "sha256d", COUNTER)
     random.shuffle(facts)
     assert windows(open_book(facts), "sha256d", COUNTER) == straight
+
+
+def test_a_block_that_heat_slowed_gives_no_window():
+    hot = [Sample(8.0 + k, "throttle_thermal_s", 0.1 * k) for k in range(4)]
+    facts = [*marks(1000, 41), *ticks(300, 41), *blocks(10, 4.0)]
+    booked = windows(open_book([*facts, *hot]), "sha256d", COUNTER)
+    assert len(booked) == 9
+    assert all(not 8.0 <= w.start_s < 12.0 for w in booked)
+
+
+@pytest.mark.parametrize(("capped_share", "kept"), [(0.0, 9), (0.9, 10)])
+def test_a_low_clock_discards_a_block_unless_the_power_cap_explains_it(capped_share, kept):
+    clock = [Sample(0.0, "sm_clock_hz", 1.9e9), Sample(8.0, "sm_clock_hz", 1.2e9),
+             Sample(12.0, "sm_clock_hz", 1.9e9)]  # fmt: skip
+    cap = [Sample(8.0 + k, "throttle_power_s", capped_share * k) for k in range(5)]
+    facts = [*marks(1000, 41), *ticks(300, 41), *blocks(10, 4.0), *clock, *cap]
+    booked = windows(open_book(facts), "sha256d", COUNTER, full_hz=1.98e9)
+    assert len(booked) == kept
+    assert len(windows(open_book(facts), "sha256d", COUNTER)) == 10

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.energy import Series
+from bench.energy import Series, held, held_mean
 from bench.ledger import open_book
 from bench.records.journal import Fact, Progress, Sample, Span
-from bench.steadiness import held, held_mean, settled, slope, warm
+from bench.steadiness import settled, slope, warm
 
 
 def stretch(

@@ -18,7 +18,9 @@ def modules_imported_by(*arguments: str) -> set[str]:
     return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["all", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [[*command, "--help"] for command in ((), ("all",), ("run",), ("verify",))]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     modules = modules_imported_by(*arguments)
     assert "bench" in modules
