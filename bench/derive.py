@@ -214,7 +214,11 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
         record,
         started_at=begun.started_at,
         finished_at=finished_at,
-        software=replace(begun.software or record.software, kernel_sha256=sources),
+        software=replace(
+            begun.software or record.software,
+            kernel_sha256=sources,
+            derived_by=record.software.derived_by,
+        ),
         device=derived.device,
         meter=derived.meter,
         plan=begun.plan,

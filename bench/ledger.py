@@ -111,7 +111,7 @@ def open_book(facts: Iterable[Fact]) -> Book:
             if fact.name == "load":
                 load.append((fact.t_s, float(fact.data["level"])))
     series = {name: Series.of(points) for name, points in samples.items()}
-    ticks, falls = _ticks(series)
+    ticks, falls = _ticks(series, events)
     return Book(
         series,
         {name: Series.of(points) for name, points in progress.items()},
@@ -256,22 +256,29 @@ def boundary(device: DeviceFacts) -> Boundary:
 
 
 def power_series(book: Book) -> Series | None:
-    """The polled power that says most: instant, else average, else the power-usage reading."""
-    return _power(book.series)
+    """The polled power that says most: instant, else average, else the power-usage reading.
+
+    One that vanished during the run comes after those that did not.
+    """
+    return _power(book.series, book.events)
 
 
-def _ticks(series: dict[str, Series]) -> tuple[Ticks | None, tuple[Fall, ...]]:
+def _ticks(
+    series: dict[str, Series], events: Sequence[Event]
+) -> tuple[Ticks | None, tuple[Fall, ...]]:
     counter = series.get("energy_j")
     if counter is None:
         return None, ()
-    power = _power(series)
+    power = _power(series, events)
     whole, falls = mended(counter, power)
     polled_s = counter.t_s if power is None else power.t_s
     return ticks_of(whole, polled_s), falls
 
 
-def _power(series: dict[str, Series]) -> Series | None:
-    return next((series[name] for name in POWER_FIELDS if name in series), None)
+def _power(series: dict[str, Series], events: Sequence[Event]) -> Series | None:
+    lost = {event.data.get("field") for event in events if event.name == "meter_field_lost"}
+    known = sorted((name for name in POWER_FIELDS if name in series), key=lambda name: name in lost)
+    return series[known[0]] if known else None
 
 
 def _counted(book: Book, start_s: float, end_s: float) -> CounterEnergy | None:

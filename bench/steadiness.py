@@ -10,7 +10,9 @@ import numpy as np
 
 from bench.energy import Array, Series, held
 from bench.ledger import Book, power_series
+from bench.plan import PART_TIME
 from bench.records.journal import Span
+from bench.records.run import SensorFacts
 
 WARMING_C = 1.0
 WARMING_S = 20.0
@@ -20,6 +22,7 @@ SLOPE = 0.005
 BAND = 0.05
 """Settled: moving power within ±5 % of its mean."""
 MOVING_S = 1.0
+PART_TIME_MOVING_S = 5.0
 BINS = 8
 LEAST_MARKS = 2 * BINS
 BEGINNING = 0.1  # share of a stretch in which work only gets going
@@ -96,20 +99,24 @@ def rates_within(marks: Series, start_s: float, end_s: float) -> Array:
     return np.asarray(np.diff(np.interp(edges, marks.t_s, marks.value)) / np.diff(edges))
 
 
-def settled(book: Book, start_s: float, end_s: float) -> str | None:
+def settled(
+    book: Book, start_s: float, end_s: float, sensor: SensorFacts | None = None
+) -> str | None:
     """Why power has not settled between two instants; None when it has or was not read.
 
-    The mean over every second within is compared with the mean of the whole: single readings of a
-    part-time sensor say little.
+    The mean over every second within is compared with the mean of the whole, over every five where
+    the sensor sees a part of the time only: its single readings say little.
     """
+    part_time = sensor is not None and sensor.duty is not None and sensor.duty < PART_TIME
+    moving_s = PART_TIME_MOVING_S if part_time else MOVING_S
     joules = cumulative(book, start_s, end_s)
-    if joules is None or joules.t_s[-1] - joules.t_s[0] < 2 * MOVING_S:
+    if joules is None or joules.t_s[-1] - joules.t_s[0] < 2 * moving_s:
         return None
     whole_s = float(joules.t_s[-1] - joules.t_s[0])
     mean_w = float(joules.value[-1] - joules.value[0]) / whole_s
-    begins = joules.t_s[joules.t_s <= joules.t_s[-1] - MOVING_S]
-    ends = np.interp(begins + MOVING_S, joules.t_s, joules.value)
-    moving_w = (ends - np.interp(begins, joules.t_s, joules.value)) / MOVING_S
+    begins = joules.t_s[joules.t_s <= joules.t_s[-1] - moving_s]
+    ends = np.interp(begins + moving_s, joules.t_s, joules.value)
+    moving_w = (ends - np.interp(begins, joules.t_s, joules.value)) / moving_s
     low_w, high_w = float(np.min(moving_w)), float(np.max(moving_w))
     if mean_w <= 0 or (low_w >= (1 - BAND) * mean_w and high_w <= (1 + BAND) * mean_w):
         return None

@@ -142,7 +142,7 @@ def _not_steady(e: Evidence) -> Iterator[Code]:
     if not e.grade.ranked or not e.own_meter:
         return
     for span in (span for span in e.book.spans if span.phase == "steady"):
-        reason = settled(e.book, span.start_s, span.end_s)
+        reason = settled(e.book, span.start_s, span.end_s, e.meter.sensor)
         if reason is None and e.publish:
             reason = _heating(e, span)
         if reason is not None:

@@ -127,7 +127,6 @@ BAD_MARKET = 'name = "x"\n[power]\nvalue = -1\n'
         (["--gpu", "0", "--device", "cpu"], 2, "--gpu and --device"),
         (["--device", "tpu"], 2, "--device tpu"),
         (["--device", "sim:nonsense"], 2, "nonsense"),
-        (["--device", "sim:h200"], 2, "h200"),
         (["--device", "cpu", "--window", "-1"], 2, "--window"),
         (["--device", "cpu", "--window", "nan"], 2, "--window"),
         (["--device", "cpu", "--window", "1e99"], 2, "--window"),

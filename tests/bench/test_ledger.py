@@ -310,3 +310,15 @@ def test_a_low_clock_discards_a_block_unless_the_power_cap_explains_it(capped_sh
     booked = windows(open_book(facts), "sha256d", COUNTER, full_hz=1.98e9)
     assert len(booked) == kept
     assert len(windows(open_book(facts), "sha256d", COUNTER)) == 10
+
+
+def test_a_reading_that_vanished_gives_way_to_one_that_did_not():
+    facts = [
+        *(Sample(k * 0.1, "power_instant_w", 300.0) for k in range(20)),
+        *(Sample(k * 0.1, "power_average_w", 290.0) for k in range(400)),
+    ]
+    lost = Event(2.0, "meter_field_lost", {"field": "power_instant_w", "reason": "gone"})
+    assert power_series(open_book(facts)).value[0] == 300.0
+    assert power_series(open_book([*facts, lost])).value[0] == 290.0
+    alone = [f for f in facts if f.field == "power_instant_w"]
+    assert power_series(open_book([*alone, lost])).value[0] == 300.0

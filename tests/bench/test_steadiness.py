@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bench.energy import Series, held, held_mean
 from bench.ledger import open_book
 from bench.records.journal import Fact, Progress, Sample, Span
+from bench.records.run import SensorFacts
 from bench.steadiness import settled, slope, warm
 
 
@@ -106,6 +107,15 @@ def test_settled_power_stays_within_its_band() -> None:
 def test_single_readings_of_a_part_time_sensor_are_no_unrest() -> None:
     flicker = [200.0 if k % 2 else 600.0 for k in range(150)]
     assert settled(open_book(powered(flicker)), 0.0, 15.0) is None
+
+
+def test_a_part_time_sensor_is_given_five_seconds() -> None:
+    rare = [600.0 if k % 10 in (0, 3) and k % 20 != 3 else 200.0 for k in range(150)]
+    assert settled(open_book(powered(rare)), 0.0, 15.0) is not None
+    part_time = SensorFacts(update_s=0.1, duty=0.25)
+    assert settled(open_book(powered(rare)), 0.0, 15.0, part_time) is None
+    fall = [400.0] * 75 + [300.0] * 75
+    assert settled(open_book(powered(fall)), 0.0, 15.0, part_time) is not None
 
 
 def test_a_counter_alone_will_do() -> None:

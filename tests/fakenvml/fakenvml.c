@@ -1,3 +1,4 @@
+// long: one library, read in one piece
 /* A small libnvidia-ml.so.1 for tests: enough of NVML for nvidia-ml-py to run unchanged, with a
  * power waveform whose integral is known in closed form. Names, numbers and layouts are those of
  * NVIDIA's public nvml.h. It is configured by environment variables, read at every call.

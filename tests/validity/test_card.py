@@ -28,15 +28,15 @@ def slowed_blocks(run: Run, count: int) -> Journal:
 
 
 def test_slowed_blocks_are_left_out_aloud(run: Run) -> None:
-    one = run.left(slowed_blocks(run, 1), lambda k: k >= 1)
+    one = run.named(slowed_blocks(run, 1))
     assert one == {"DISCARDED": False}
-    three = run.left(slowed_blocks(run, 3), lambda k: k >= 3)
+    three = run.named(slowed_blocks(run, 3))
     assert three["DISCARDED"] is False
     assert three["TOO_FEW_BLOCKS"] is True
     assert three["SHORT_WINDOW"] is False
-    quick = run.left(slowed_blocks(run, 3), lambda k: k >= 3, "quick")
+    quick = run.named(slowed_blocks(run, 3), grade="quick")
     assert quick == {"UNRANKED": False, "DISCARDED": False}
-    assert run.left(slowed_blocks(run, 10), lambda _: False) == {"THROTTLED": True}
+    assert run.named(slowed_blocks(run, 10)) == {"THROTTLED": True}
     assert run.left(run.clean, lambda _: False) == {"NO_DATA": True}
 
 
@@ -46,8 +46,8 @@ def test_a_block_at_a_low_clock_is_slowed(run: Run) -> None:
         Sample(block.start_s - 0.5, "sm_clock_hz", 1.4e9),
         Sample(block.end_s + 0.5, "sm_clock_hz", 1.8e9),
     ]
-    assert "DISCARDED" in run.left([*run.clean, *low], lambda k: k > 0, "quick")
-    assert "DISCARDED" not in run.left(run.clean, lambda k: k > 0, "quick")
+    assert "DISCARDED" in run.named([*run.clean, *low], grade="quick")
+    assert "DISCARDED" not in run.named(run.clean, grade="quick")
 
 
 def test_throttle_time_of_accepted_blocks(run: Run) -> None:
