@@ -8,8 +8,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from bench.book import Book, open_book
 from bench.characterise import FIELDS, characterise
-from bench.ledger import Book, idle_power, metrics, open_book, windows
+from bench.ledger import idle_power, metrics, windows
 from bench.plan import GRADES
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject

@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from bench.book import Book, power_field, power_series
 from bench.budget import Absolute, absolute, aliasing, cross_check
 from bench.energy import (
     CounterEnergy,
-    Fall,
-    Series,
-    Ticks,
     counter_energy,
     held_energy,
     held_mean,
     hold_shift_s,
-    mended,
     rise_between,
     sharp_edges,
-    ticks_of,
     updates,
 )
-from bench.records.journal import ClockPair, Event, Fact, Progress, Sample, Share, Span
+from bench.records.journal import Span
 from bench.records.run import (
     Boundary,
     DeviceFacts,
@@ -43,7 +38,6 @@ from bench.records.run import (
 )
 from bench.stats import NORMAL_975, series_interval, widen
 
-POWER_FIELDS = ("power_instant_w", "power_average_w", "power_w")
 HOST_FIELDS = ("host_energy_j", "dram_energy_j")
 SLOWED = 0.01
 LOW_CLOCK = 0.75
@@ -54,75 +48,6 @@ THROTTLES = ("throttle_thermal_s", "throttle_brake_s")
 IDLE_PARTS = 4
 AROUND_S = 5.0
 """How much more than a window is looked at to find the grid of a sensor's updates."""
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """A journal sorted by what it speaks of.
-
-    ``series`` holds every field as it was journalled (power at every poll, repeats too); ``ticks``
-    is the energy counter mended of the ``falls`` it took, with each tick as sharply as it was
-    seen; ``load`` is the level (0 or 1) that a calibration put on the device from each instant on.
-    """
-
-    series: dict[str, Series]
-    progress: dict[str, Series]
-    spans: tuple[Span, ...]
-    shares: tuple[Share, ...]
-    clocks: tuple[ClockPair, ...]
-    events: tuple[Event, ...]
-    load: Series
-    ticks: Ticks | None
-    falls: tuple[Fall, ...]
-
-    def blocks(self, workload: str) -> list[Span]:
-        """The workload's measured blocks in time order."""
-        return self.of_phase("block", workload)
-
-    def observer(self, workload: str) -> list[Span]:
-        """The workload's stretches under other sampling periods (``Span.poll_s``)."""
-        return self.of_phase("observer", workload)
-
-    def of_phase(self, phase: str, workload: str | None) -> list[Span]:
-        """The spans of one phase and workload in time order."""
-        found = (s for s in self.spans if s.phase == phase and s.workload == workload)
-        return sorted(found, key=lambda span: span.start_s)
-
-
-def open_book(facts: Iterable[Fact]) -> Book:
-    """Sort a journal, in whatever order its facts come."""
-    samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    progress: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    load: list[tuple[float, float]] = []
-    spans, shares, clocks, events = [], [], [], []
-    for fact in facts:
-        if isinstance(fact, Sample):
-            samples[fact.field].append((fact.t_s, fact.value))
-        elif isinstance(fact, Progress):
-            progress[fact.workload].append((fact.t_s, float(fact.units)))
-        elif isinstance(fact, Share):
-            shares.append(fact)
-        elif isinstance(fact, ClockPair):
-            clocks.append(fact)
-        elif isinstance(fact, Span):
-            spans.append(fact)
-        else:
-            events.append(fact)
-            if fact.name == "load":
-                load.append((fact.t_s, float(fact.data["level"])))
-    series = {name: Series.of(points) for name, points in samples.items()}
-    ticks, falls = _ticks(series, events)
-    return Book(
-        series,
-        {name: Series.of(points) for name, points in progress.items()},
-        tuple(spans),
-        tuple(shares),
-        tuple(clocks),
-        tuple(events),
-        Series.of(load),
-        ticks,
-        falls,
-    )
 
 
 def window(book: Book, span: Span, meter: MeterFacts) -> Window | None:
@@ -255,32 +180,6 @@ def boundary(device: DeviceFacts) -> Boundary:
     return "package" if device.kind == "cpu" else "board"
 
 
-def power_series(book: Book) -> Series | None:
-    """The polled power that says most: instant, else average, else the power-usage reading.
-
-    One that vanished during the run comes after those that did not.
-    """
-    return _power(book.series, book.events)
-
-
-def _ticks(
-    series: dict[str, Series], events: Sequence[Event]
-) -> tuple[Ticks | None, tuple[Fall, ...]]:
-    counter = series.get("energy_j")
-    if counter is None:
-        return None, ()
-    power = _power(series, events)
-    whole, falls = mended(counter, power)
-    polled_s = counter.t_s if power is None else power.t_s
-    return ticks_of(whole, polled_s), falls
-
-
-def _power(series: dict[str, Series], events: Sequence[Event]) -> Series | None:
-    lost = {event.data.get("field") for event in events if event.name == "meter_field_lost"}
-    known = sorted((name for name in POWER_FIELDS if name in series), key=lambda name: name in lost)
-    return series[known[0]] if known else None
-
-
 def _counted(book: Book, start_s: float, end_s: float) -> CounterEnergy | None:
     if book.ticks is None:
         return None
@@ -351,7 +250,7 @@ def _field(book: Book | None, blocks: Sequence[Window]) -> str | None:
     """Whose joules are reported: the counter's, or those of which readings."""
     if all(w.counter_j is not None for w in blocks):
         return "energy_j"
-    return next((name for name in POWER_FIELDS if book and name in book.series), None)
+    return None if book is None else power_field(book)
 
 
 def _edges(book: Book, blocks: Sequence[Window]) -> Doubt | None:

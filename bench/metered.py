@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.ledger import open_book
+from bench.book import open_book
 from bench.machine import clock_pair, cpu_device
 from bench.ports import Meter as Instrument
 from bench.ports import MeterError

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from bench.book import POWER_FIELDS, open_book
 from bench.derive import calibrated
-from bench.ledger import open_book
 from bench.plan import (
     CALIBRATE_POLL_S,
     Grade,
@@ -154,5 +154,5 @@ def metered(meter: MeterFacts) -> bool:
 
 def can_calibrate(meter: MeterFacts) -> bool:
     """Whether a calibration is worth its time: readings of power, and not known already."""
-    reads_power = any(field.startswith("power") for field in meter.capabilities)
+    reads_power = not set(POWER_FIELDS).isdisjoint(meter.capabilities)
     return metered(meter) and reads_power and meter.calibration is None

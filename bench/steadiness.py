@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.book import Book, power_series
 from bench.energy import Array, Series, held
-from bench.ledger import Book, power_series
 from bench.plan import PART_TIME
 from bench.records.journal import Span
 from bench.records.run import SensorFacts

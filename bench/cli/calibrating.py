@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.book import POWER_FIELDS, Book, open_book
 from bench.calibrations import keep
 from bench.cli.commentary import Commentary
 from bench.cli.output import open_console, write_json
@@ -28,7 +29,6 @@ from bench.cli.session import FAILURE_STATUS, await_device, stamp
 from bench.cli.signals import interruptible
 from bench.derive import calibrated
 from bench.energy import Series
-from bench.ledger import Book, open_book
 from bench.machine import clock_pair
 from bench.measure import Bench, Outcome, measure
 from bench.protocol import FixedCourse, calibration_course
@@ -123,7 +123,7 @@ def _require_sensor(meter: MeterFacts, device: DeviceFacts) -> None:
     if meter.mismatch:
         text = f"{meter.name} does not read {device.name}, whose load it would have to see"
         raise Refusal(ENVIRONMENT, f"{text}: calibrate a card with its own meter")
-    if not any(field.startswith("power") for field in meter.capabilities):
+    if set(POWER_FIELDS).isdisjoint(meter.capabilities):
         why = meter.reason or f"{meter.name} counts energy and reads no power"
         raise Refusal(METRIC_MISSING, f"there is no power sensor to calibrate: {why}")
 

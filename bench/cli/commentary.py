@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from bench.ledger import Book, joules_of, open_book, window
+from bench.book import Book, open_book
+from bench.ledger import joules_of, window
 from bench.ports import WorkerError
 from bench.records.journal import Span
 from bench.records.record import Step

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import bench
+from bench.book import open_book
 from bench.calibrations import recall
 from bench.cli.child import NOT_EXECUTABLE, NOT_FOUND, Child, Units
 from bench.cli.output import Steady, write_json
@@ -23,7 +24,7 @@ from bench.cli.refusal import BUSY, ENVIRONMENT, METRIC_MISSING, OK, STORAGE, US
 from bench.cli.request import Request, check
 from bench.cli.rig import Target, find_target, open_rig
 from bench.cli.session import await_device
-from bench.ledger import idle_power, open_book
+from bench.ledger import idle_power
 from bench.metered import Metering
 from bench.ports import Meter, MeterError
 from bench.records.journal import Fact

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.book import power_series
 from bench.budget import Absolute, absolute, aliasing, cross_check
 from bench.energy import rise_between
-from bench.ledger import THROTTLES, boundary, power_series, swing
+from bench.ledger import THROTTLES, boundary, swing
 from bench.records.run import Doubt, Estimate, Idle, JoulesSource, MeterFacts
 from bench.stats import NORMAL_975, series_interval, widen
 from bench.stretch.nouns import Figures, Measured, Setting, Taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.ledger import Book
+from bench.book import Book
 from bench.records.run import (
     Boundary,
     DeviceFacts,

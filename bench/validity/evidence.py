@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench.ledger import Book
+from bench.book import Book
 from bench.plan import Grade
 from bench.records.journal import JsonObject, Span
 from bench.records.run import Code, DeviceFacts, Idle, MeterFacts, WorkloadRecord

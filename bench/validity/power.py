@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench.book import power_series
 from bench.energy import counter_energy, held_energy, hold_shift_s, updates
-from bench.ledger import joules_of, power_series
+from bench.ledger import joules_of
 from bench.records.journal import Phase
 from bench.records.run import Code
 from bench.stats import coefficient_of_variation

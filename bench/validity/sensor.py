@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from bench.book import power_series
 from bench.energy import Array, Series
-from bench.ledger import power_series
 from bench.records.journal import Span
 from bench.records.run import Code, SensorFacts, WorkloadRecord
 from bench.stats import coefficient_of_variation
@@ -163,7 +163,7 @@ def _observer(e: Evidence) -> Iterator[Code]:
     if not e.grade.ranked:
         return
     for w in e.workloads:
-        watched = [s for s in e.book.spans if s.phase == "observer" and s.workload == w.name]
+        watched = e.book.of_phase("observer", w.name)
         rates = {span.poll_s: _rate(e, span) for span in watched}
         alone = rates.pop(0.0, None)
         seen = [rate for rate in rates.values() if rate is not None]

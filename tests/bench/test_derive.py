@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from bench.book import open_book
 from bench.derive import calibrated, derive, opened, raw_of, rederived
 from bench.energy import Series
-from bench.ledger import open_book
 from bench.records.journal import ClockPair, Event, Sample, Span
 from bench.records.record import Plan, Step
 from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts

@@ -4,15 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ledger import (
-    boundary,
-    idle_power,
-    joules_of,
-    metrics,
-    open_book,
-    window,
-    windows,
-)
+from bench.book import open_book, power_series
+from bench.ledger import boundary, idle_power, joules_of, metrics, window, windows
 from bench.records.journal import Event, Progress, Sample, Span
 from bench.records.run import Correction, DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
 
@@ -280,7 +273,7 @@ def test_the_book_keeps_the_load_the_observer_spans_and_repeated_readings():
     book = open_book([*load, *power, *spans])
     assert book.load.value.tolist() == [1.0, 0.0]
     assert len(book.series["power_w"]) == 20
-    assert [span.poll_s for span in book.observer("sha256d")] == [0.0, 1.0]
+    assert [span.poll_s for span in book.of_phase("observer", "sha256d")] == [0.0, 1.0]
     assert book.ticks is None
 
 

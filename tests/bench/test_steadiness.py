@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.book import open_book
 from bench.energy import Series, held, held_mean
-from bench.ledger import open_book
 from bench.records.journal import Fact, Progress, Sample, Span
 from bench.records.run import SensorFacts
 from bench.steadiness import settled, slope, warm

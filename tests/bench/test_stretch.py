@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from bench.book import open_book
 from bench.energy import Series, Ticks
-from bench.ledger import open_book
 from bench.records.journal import Event, Sample
 from bench.records.run import DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
 from bench.stats import series_interval

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from bench.book import Book
 from bench.budget import GAIN_U
 from bench.energy import Series, ticks_of
-from bench.ledger import Book, metrics, windows
+from bench.ledger import metrics, windows
 from bench.records.journal import Span
 from bench.records.run import DeviceFacts, Idle, MeterFacts, SensorFacts
 from bench.stats import mean_interval, series_interval

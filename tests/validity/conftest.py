@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.book import open_book
 from bench.derive import Raw, derive_raw
-from bench.ledger import open_book
 from bench.plan import GRADES, block_order
 from bench.records.journal import ClockPair, Event, Fact, Field, Progress, Sample, Span
 from bench.records.run import (
