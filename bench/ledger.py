@@ -165,7 +165,18 @@ def idle_power(book: Book, meter: MeterFacts) -> Idle:
             watts = _mean_power(book, start_s, end_s, meter)
             parts += [] if watts is None else [watts]
     found = series_interval(parts)
-    return Idle(found, None if found else "no reading fell into an idle stretch")
+    if found is None:
+        return Idle(None, "no reading fell into an idle stretch")
+    return Idle(found, None, _corrected(found, meter))
+
+
+def _corrected(watts: Estimate, meter: MeterFacts) -> Estimate | None:
+    """Watts as the user's meter would show them; None where it never looked, or none are left."""
+    if meter.correction is None or watts.mid <= meter.correction.offset_w:
+        return None
+    offset_w, gain = meter.correction.offset_w, meter.correction.gain
+    mid, lo, hi = ((w - offset_w) / gain for w in (watts.mid, watts.lo, watts.hi))
+    return Estimate(mid, lo, hi, watts.n)
 
 
 def joules_of(w: Window, meter: MeterFacts) -> float | None:

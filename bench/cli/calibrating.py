@@ -181,5 +181,6 @@ def _correct(path: Path, book: Book, found: Calibration, made_at: str) -> Correc
             made_at=made_at,
         )
     except (OSError, ValueError) as error:
-        text = f"--against: {error}; the journal stays, mend the file and add --journal"
+        where = "" if path.name in str(error) else f"{path}: "
+        text = f"--against: {where}{error}; the journal stays, mend the file and add --journal"
         raise Refusal(BAD_FILE, text) from error

@@ -99,10 +99,11 @@ class ClockPair:
 class Event:
     """Anything else worth keeping; ``data`` is a JSON object of the event's own.
 
-    "opened" device, meter and plan · "prepared" the workload's facts · "checks" of a workload ·
-    "own_processes" pids · "processes" on the device (pids, graphics, mps, or a reason) · "load" level 0 or 1
-    from here on (calibration) · "xid" code · "failed", "interrupted" · what meters say of
-    themselves (meter_trouble, meter_lost, meter_tally, meter_field_lost) · step_latency.
+    "opened" device, meter, plan, software · "prepared" the workload's facts · "checks" of a
+    workload · "own_processes" pids · "processes" on the device (pids, graphics, mps, or a reason) ·
+    "load" level 0 or 1 from here on (calibration) · "xid" code · "failed", "interrupted" · what
+    meters say of themselves (meter_trouble, meter_lost, meter_tally, meter_field_lost,
+    host_meter_lost) · step_latency, device_time.
     """
 
     t_s: float

@@ -284,7 +284,11 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Power with contexts and model loaded and nothing running; null without an instrument."""
+    """Power with contexts and model loaded and nothing running; null without an instrument.
+
+    ``watts_absolute`` is what the user's own meter would show, where the sensor was corrected.
+    """
 
     watts: Estimate | None
     reason: str | None = None
+    watts_absolute: Estimate | None = None

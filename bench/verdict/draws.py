@@ -137,7 +137,8 @@ def draw_idle_w(world: World, idle: Idle, load: Load) -> Array | None:
     if idle.watts is None:
         watts = load.watts * np.concatenate(([0.5], world.random.random(DRAWS)))
     else:
-        watts = _read_w(world, _doubt(metrics), idle.watts.mid, constant(0.0)[1:])
+        middle_w = (idle.watts_absolute or idle.watts).mid
+        watts = _read_w(world, _doubt(metrics), middle_w, constant(0.0)[1:])
     return world.node.facility_w(watts, metrics.boundary)
 
 

@@ -315,3 +315,12 @@ def test_a_reading_that_vanished_gives_way_to_one_that_did_not():
     assert power_series(open_book([*facts, lost])).value[0] == 290.0
     alone = [f for f in facts if f.field == "power_instant_w"]
     assert power_series(open_book([*alone, lost])).value[0] == 300.0
+
+
+def test_a_correction_moves_idle_as_it_moves_the_work():
+    shown_w = 1.044 * 60 - 22.6
+    book = open_book([*ticks(shown_w, 41), Span("idle", None, 10.0, 30.0)])
+    corrected = idle_power(book, replace(COUNTER, correction=CORRECTION))
+    assert corrected.watts.mid == pytest.approx(shown_w)
+    assert corrected.watts_absolute.mid == pytest.approx(60.0)
+    assert idle_power(book, COUNTER).watts_absolute is None

@@ -87,3 +87,17 @@ def test_a_record_without_a_budget_has_all_its_doubt_in_the_gain(
     one, other = (watts(world, measured("sha256d", 1e6, w)) for w in (450.0, 300.0))
     assert np.std(one[1:]) / 450 == pytest.approx(0.13 / 1.96, rel=0.06)
     assert np.std(one[1:] / other[1:]) / 1.5 < 0.01
+
+
+def test_a_corrected_idle_is_the_one_that_is_paid(world: World, measured: Measured) -> None:
+    load = draw_load(world, measured("sha256d", 1e6, 300.0))
+    assert load is not None
+    shown, true = (
+        replace(load.record.metrics.units_per_s, mid=w, lo=w, hi=w) for w in (40.0, 60.0)
+    )
+    plain, corrected = (
+        draw_idle_w(world, idle, load) for idle in (Idle(shown), Idle(shown, None, true))
+    )
+    assert plain is not None
+    assert corrected is not None
+    assert corrected[0] > plain[0]
