@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
     "gaps": Kind(3, 1e4, "nothing is read for this many seconds", "SAMPLING_GAPS"),
     "hang": Kind(1, 1, "a read never returns", "SAMPLER_HUNG"),
     "lost": Kind(1, 1, "the card falls off the bus (GPU_IS_LOST)", "GPU_LOST"),
-    "field-lost": Kind(1, 1, "the first power reading is no longer given", "SAMPLING_GAPS"),
+    "field-lost": Kind(1, 1, "the first power reading is no longer given", "FIELD_LOST"),
     "limit": Kind(0.8, 10, "the power limit becomes this many times the default", "LIMIT_CHANGED"),
     "foreign": Kind(4242, 1e7, "a process with this number computes on the card",
                     "FOREIGN_PROCESS"),

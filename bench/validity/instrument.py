@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.book import POWER_FIELDS
 from bench.records.run import Code
 from bench.validity.evidence import Evidence, Rule, fatal, label
 
@@ -65,8 +66,18 @@ def _library(e: Evidence) -> Iterator[Code]:
         yield label("FAKE_LIBRARY", f"{text}; look at LD_LIBRARY_PATH")
 
 
+def _field_lost(e: Evidence) -> Iterator[Code]:
+    """A reading of energy or power that vanished: what is left stands for it."""
+    for lost in e.events("meter_field_lost"):
+        field = lost.get("field")
+        if field in ("energy_j", *POWER_FIELDS):
+            text = f"{field} was given no longer ({lost.get('reason')}); what is left was used"
+            yield label("FIELD_LOST", f"{text}: reload the driver, then run again")
+
+
 RULES: tuple[Rule, ...] = (
     _meter_lost,
+    _field_lost,
     _no_energy,
     _simulated,
     _mismatch,

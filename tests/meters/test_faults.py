@@ -175,11 +175,12 @@ def test_joules_that_are_not_invalid_are_those_of_the_waveform(told, name):
     extra_w = 50.0 if "module" in name else 0.0
     for workload in told[name].workloads:
         assert workload.windows
+        late = sum(x.relative_u for x in workload.metrics.budget if x.name == "edges")
         for window in workload.windows:
             true_j = energy_j(window.end_s) - energy_j(window.start_s)
             true_j += extra_w * (window.end_s - window.start_s)
             booked_j = window.integral_j if window.counter_j is None else window.counter_j
-            assert booked_j == pytest.approx(true_j, rel=0.02)
+            assert booked_j == pytest.approx(true_j, rel=0.02 + 2 * late)
 
 
 def test_no_fault_makes_joules_negative(told):
