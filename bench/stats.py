@@ -22,19 +22,6 @@ def t_quantile(degrees: int) -> float:
     return float(stdtrit(degrees, 0.975))
 
 
-def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """Mean of block means with its 95 % t-interval, t(0.975, B−1)·s/√B.
-
-    One block has no spread to speak of: None, as for no block at all.
-    """
-    count = len(values)
-    if count < 2:
-        return None
-    mean = math.fsum(values) / count
-    half = t_quantile(count - 1) * standard_error(values)
-    return Estimate(mean, mean - half, mean + half, count)
-
-
 def series_interval(values: Sequence[float]) -> Estimate | None:
     """Mean of block means **in time order** with a 95 % interval that slow drift does not fool.
 

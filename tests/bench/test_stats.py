@@ -9,7 +9,6 @@ from bench.records.run import Estimate
 from bench.stats import (
     coefficient_of_variation,
     correlation_of_neighbours,
-    mean_interval,
     series_interval,
     standard_error,
     t_quantile,
@@ -22,24 +21,16 @@ def test_quantile_agrees_with_the_printed_table():
     assert t_quantile(9) == pytest.approx(2.262, abs=5e-4)
 
 
-def test_interval_worked_by_hand():
-    found = mean_interval([10.0, 12.0, 14.0])
-    assert found is not None
-    assert found.mid == 12.0
-    assert found.hi - found.mid == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4)
-    assert found.n == 3
-
-
-def test_one_block_has_no_interval():
-    assert mean_interval([]) is None
-    assert mean_interval([3.0]) is None
+def textbook(values):
+    """The half-width t(0.975, B−1)·s/√B of blocks that know nothing of each other."""
+    return t_quantile(len(values) - 1) * standard_error(values)
 
 
 def test_interval_covers_the_mean_as_often_as_it_says():
     random = np.random.default_rng(7)
     hits = 0
     for row in random.normal(5.0, 1.0, size=(4000, 10)):
-        found = mean_interval(list(row))
+        found = series_interval(list(row))
         assert found is not None
         hits += found.lo <= 5.0 <= found.hi
     assert 0.94 <= hits / 4000 <= 0.96
@@ -47,7 +38,7 @@ def test_interval_covers_the_mean_as_often_as_it_says():
 
 @given(st.lists(st.floats(0.1, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
 def test_interval_scales_with_its_unit(values, factor):
-    one, other = mean_interval(values), mean_interval([v * factor for v in values])
+    one, other = series_interval(values), series_interval([v * factor for v in values])
     assert one is not None
     assert other is not None
     assert other.mid == pytest.approx(one.mid * factor)
@@ -78,21 +69,22 @@ def test_three_blocks_without_correlation_have_the_plain_interval():
     """Three cosines of four blocks are all there are: t(3)·s/√4 where neighbours do not agree."""
     values = [10.0, 14.0, 10.0, 14.0]
     assert correlation_of_neighbours(values) == 0.0
-    plain, slow = mean_interval(values), series_interval(values)
+    slow = series_interval(values)
     assert (slow.mid, slow.n) == (12.0, 4)
-    assert slow.hi == pytest.approx(plain.hi)
+    assert slow.hi - 12.0 == pytest.approx(textbook(values))
 
 
 def test_a_drift_widens_the_interval_and_an_alternation_does_not():
     rising, swapped = [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10], [1.0, 10, 2, 9, 3, 8, 4, 7, 5, 6]
-    plain = mean_interval(rising)
-    assert series_interval(rising).hi - 5.5 > 1.5 * (plain.hi - 5.5)
-    assert series_interval(swapped).hi < plain.hi
+    plain = textbook(rising)
+    assert series_interval(rising).hi - 5.5 > 1.5 * plain
+    assert series_interval(swapped).hi - 5.5 < plain
 
 
 def test_equal_blocks_have_no_width_and_one_block_no_interval():
     assert series_interval([3.0] * 10) == Estimate(3.0, 3.0, 3.0, 10)
     assert series_interval([3.0]) is None
+    assert series_interval([]) is None
     assert correlation_of_neighbours([3.0, 3.0]) == 0.0
 
 

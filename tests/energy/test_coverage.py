@@ -14,8 +14,8 @@ from bench.budget import GAIN_U
 from bench.energy import Series, ticks_of
 from bench.ledger import metrics, windows
 from bench.records.journal import Span
-from bench.records.run import DeviceFacts, Idle, MeterFacts, SensorFacts
-from bench.stats import mean_interval, series_interval
+from bench.records.run import DeviceFacts, Estimate, Idle, MeterFacts, SensorFacts
+from bench.stats import series_interval, standard_error, t_quantile
 
 RUNS, BLOCKS = 1000, 10
 WATTS, OTHER_W, RATE = 450.0, 300.0, 1e6
@@ -107,12 +107,18 @@ def unaligned(run, start_s, end_s):
     return float(shown[1] - shown[0])
 
 
+def textbook(values):
+    """Mean with t(0.975, B−1)·s/√B, as of blocks that know nothing of each other."""
+    mean, half = float(np.mean(values)), t_quantile(len(values) - 1) * standard_error(values)
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
 @pytest.mark.parametrize("naive", [deduplicated, unaligned])
 def test_a_naive_estimator_fails_the_same_test(runs, naive):
     """Joules from a load's start to its end over its units: biased, and of nothing absolute."""
     seconds = SETTLE_S + BLOCK_S + TAIL_S
     found = [
-        mean_interval([naive(run, t, t + seconds) / (RATE * seconds) for t in run.begun_s])
+        textbook([naive(run, t, t + seconds) / (RATE * seconds) for t in run.begun_s])
         for run in runs
     ]
     assert share_held(found, [run.sensed_j for run in runs]) < 0.5
@@ -137,5 +143,5 @@ def test_slow_drift_does_not_fool_the_interval(blocks, correlation):
 
 
 def test_blocks_taken_for_independent_fail_under_drift():
-    found = [mean_interval(list(row)) for row in drifting(10, 0.25)]
+    found = [textbook(list(row)) for row in drifting(10, 0.25)]
     assert share_held(found, np.zeros(len(found))) < 0.9
