@@ -5,6 +5,7 @@ import select
 
 import pytest
 
+from bench.book import POWER_FIELDS
 from bench.meters import nvml, open_meter
 from bench.ports import MeterError
 from bench.records.journal import Event, Sample
@@ -27,6 +28,7 @@ def sampled(card):
     facts = []
     try:
         meter.start()
+        meter.survey()
         for _ in range(30):
             select.select([], [], [], 0.1)
             facts += meter.poll()
@@ -74,6 +76,31 @@ def test_power_comes_at_every_tick_and_none_is_skipped(card, sampled):
     assert all(0 < sample.value <= 1.3 * card.power_limit_max_w for sample in power)
     tally = next(f.data for f in said if isinstance(f, Event) and f.name == "meter_tally")
     assert tally["skipped"] == 0
+
+
+def test_a_closer_look_is_taken_when_asked(card):
+    meter = open_meter("auto", card, lambda name: pytest.fail(f"asked for a simulated {name}"))
+    try:
+        meter.start()
+        meter.pace(0.002)
+        facts = []
+        for _ in range(20):
+            select.select([], [], [], 0.05)
+            facts += meter.poll()
+    finally:
+        meter.stop()
+    field = next(name for name in POWER_FIELDS if name in meter.facts().capabilities)
+    times = [sample.t_s for sample in of(facts, field)]
+    gaps = sorted(b - a for a, b in itertools.pairwise(times))
+    print(f"asked for 2 ms, got {1e3 * gaps[len(gaps) // 2]:.2f} ms in the median")
+    assert gaps[len(gaps) // 2] < 0.01
+
+
+def test_who_is_on_the_card_is_told(sampled):
+    _, said = sampled
+    found = [fact.data for fact in said if isinstance(fact, Event) and fact.name == "processes"]
+    assert found
+    assert all(isinstance(data["pids"], list) for data in found)
 
 
 def test_cuda_gives_the_same_uuid(card):
