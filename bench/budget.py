@@ -10,9 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bench.phases import EQUAL, blind, unevenness
 from bench.records.run import Correction, Doubt, Estimate, MeterFacts, SensorFacts
 from bench.stats import NORMAL_975
 
@@ -25,14 +23,10 @@ GAIN = "gain"
 OFFSET = "offset"
 AGREE = 0.02
 """Two instruments that differ by less say the same."""
-FULL_DUTY = 0.8
-"""A sensor that sees this share of the time cannot be fooled by much."""
 PRIORS = frozenset(
     ("nvml-counter", "nvml-instant", "nvml-average", "nvml-power-usage", "sim", "replay")
 )
 """Sources whose readings are a board sensor's, so that its published errors speak of them."""
-PHASES = 512
-MOST_LOOKS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +68,32 @@ def absolute(
 def aliasing(
     sensor: SensorFacts | None, launch_s: float | None, seconds: float, swing: float
 ) -> Doubt | None:
-    """What a part-time sensor may have missed in ``seconds`` of work that comes in launches.
+    """What a sensor that sees phases unequally may have missed in ``seconds`` of launches.
 
     ``swing`` is the most that the power between its looks may differ, relative to the mean. With
     a known launch period the phases it saw are counted out; without, all that it does not see may
     be otherwise. A counter gets this line too: that one looks more often than the register it
     comes with is not published. None for a sensor that sees enough, or that is not known.
     """
-    if sensor is None or sensor.duty is None or sensor.duty >= FULL_DUTY:
+    missed = blind(sensor)
+    if sensor is None or missed is None or missed < EQUAL:
         return None
-    if sensor.update_s is None or launch_s is None:
-        missed = 1 - sensor.duty
-        source = f"the sensor sees {sensor.duty:.0%} of the time, the launch period is not known"
+    assert sensor.update_s, "else it is not known"
+    assert sensor.window_s
+    seen = f"{sensor.window_s * 1e3:.0f} ms seen every {sensor.update_s * 1e3:.0f} ms"
+    if launch_s is None:
+        source = f"{seen}, the launch period is not known"
     else:
-        missed = unevenness(sensor.update_s, sensor.duty * sensor.update_s, launch_s, seconds)
-        source = (
-            f"{sensor.duty:.0%} of every {sensor.update_s * 1e3:.0f} ms seen under launches of"
-            f" {launch_s * 1e3:.1f} ms: phases uneven by {missed:.2%}"
-        )
+        missed = unevenness(sensor.update_s, sensor.window_s, launch_s, seconds)
+        source = f"{seen} under launches of {launch_s * 1e3:.1f} ms: phases uneven by {missed:.2%}"
     return Doubt("aliasing", swing * missed / math.sqrt(3), source)
 
 
 def cross_check(counter_j: float, integral_j: float, *, always: bool) -> Doubt | None:
     """Half of what counter and integral differ by, rectangular; None where they agree.
 
-    ``always`` counts any difference: when one of them was corrected and the other is reported.
+    ``always`` counts any difference, and all of it: when the one that was corrected is not the
+    one that is reported.
     """
     if counter_j <= 0:
         return None
@@ -106,28 +101,7 @@ def cross_check(counter_j: float, integral_j: float, *, always: bool) -> Doubt |
     if gap <= AGREE and not always:
         return None
     source = f"counter {counter_j:.0f} J, readings {integral_j:.0f} J in the same windows"
-    return Doubt("cross-check", gap / 2 / math.sqrt(3), source)
-
-
-def unevenness(update_s: float, window_s: float, launch_s: float, seconds: float) -> float:
-    """How unevenly a sensor's looks fell on the phases of a launch, 0 (evenly) … 1.
-
-    The largest share by which any stretch of the launch period was seen too often or too seldom:
-    the error over the swing of a load that differs in just that stretch; and the one look that
-    the ends of the window may cut off.
-    """
-    looks = max(1, min(int(seconds / update_s), MOST_LOOKS))
-    begun = np.mod(np.arange(looks) * update_s / launch_s, 1.0)[:, None]
-    turns, part = divmod(window_s / launch_s, 1.0)
-    phase = np.linspace(0.0, 1.0, PHASES + 1)
-
-    def seen_since(offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        whole: NDArray[np.float64] = np.floor(offset)
-        return whole * part + np.minimum(offset - whole, part)
-
-    seen = np.mean(seen_since(phase - begun) - seen_since(-begun), axis=0)
-    surplus = (turns * phase + seen) / (turns + part) - phase
-    return min(float(np.max(surplus) - np.min(surplus)) + 1 / looks, 1.0)
+    return Doubt("cross-check", gap / (1 if always else 2) / math.sqrt(3), source)
 
 
 def _uncorrected(watts: float) -> tuple[Doubt, ...]:

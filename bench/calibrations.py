@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.characterise import of_device
 from bench.records.run import Calibration, Correction, DeviceFacts, MeterFacts
 from bench.store import cache_dir
 
@@ -34,6 +35,8 @@ def recall(meter: MeterFacts, device: DeviceFacts) -> MeterFacts:
     try:
         known = TypeAdapter(Remembered).validate_json(path.read_bytes())
     except (OSError, ValidationError):
+        return meter
+    if known.calibration is not None and not of_device(known.calibration, device):
         return meter
     sensor = meter.sensor if known.calibration is None else known.calibration.sensor
     return replace(meter, sensor=sensor, calibration=known.calibration, correction=known.correction)

@@ -39,13 +39,21 @@ LONGEST_DERIVING_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was known before anything ran: a journal's first line."""
+    """What was known before anything ran: a journal's first line.
+
+    What is stated there and nowhere derived (``run_id``, ``host``, market and profiles) is null in
+    a journal that was made by hand.
+    """
 
     device: DeviceFacts
     meter: MeterFacts
     plan: Plan
     started_at: str
     software: Software | None = None
+    run_id: str | None = None
+    host: JsonObject | None = None
+    market: MarketProfile | None = None
+    profiles: Profiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +218,13 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
     sources = {name: sha for each in raw.workloads for name, sha in each.sources.items()}
     finished_at = _finished(record.finished_at, facts)
     today = dt.datetime.fromisoformat(finished_at).date()
-    seed = begun.plan.seed
+    market, profiles = begun.market or record.market, begun.profiles or record.profiles
     return replace(
         record,
+        run_id=begun.run_id or record.run_id,
+        host=begun.host or record.host,
+        market=market,
+        profiles=profiles,
         started_at=begun.started_at,
         finished_at=finished_at,
         software=replace(
@@ -226,7 +238,7 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
         idle=derived.idle,
         workloads=derived.workloads,
         validity=derived.validity,
-        verdict=decide(derived, record.market, record.profiles, today=today, seed=seed),
+        verdict=decide(derived, market, profiles, today=today, seed=begun.plan.seed),
     )
 
 

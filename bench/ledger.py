@@ -45,6 +45,7 @@ CAPPED = 0.5
 """A block does not count above this share of throttled time, or below this share of the clock
 unless the power cap explains it for at least this share of the time."""
 THROTTLES = ("throttle_thermal_s", "throttle_brake_s")
+HOST_COVERAGE = 0.8
 IDLE_PARTS = 4
 AROUND_S = 5.0
 """How much more than a window is looked at to find the grid of a sensor's updates."""
@@ -133,14 +134,16 @@ def metrics(
         reason=_missing(meter, blocks, complete),
         host_watts=None if book is None else _host_watts(book, blocks),
     )
-    if not complete or any(w.units <= 0 for w in blocks):
+    if not complete:
         return base
+    if any(w.units <= 0 for w in blocks):
+        return replace(base, reason="a block counted no work")
     per_unit = series_interval([j / w.units for j, w in zip(known, blocks, strict=True)])
     watts = series_interval([j / (w.end_s - w.start_s) for j, w in zip(known, blocks, strict=True)])
     if per_unit is None or watts is None:
         return base
     doubts = _doubts(blocks, meter, book, launch_s, swing(watts, device, idle, book))
-    whole = absolute(per_unit, watts, meter, doubts)
+    whole = absolute(per_unit, watts, _with_fitting_correction(meter, book, blocks), doubts)
     found = whole if isinstance(whole, Absolute) else None
     return replace(
         base,
@@ -174,9 +177,10 @@ def _corrected(watts: Estimate, meter: MeterFacts) -> Estimate | None:
     """Watts as the user's meter would show them; None where it never looked, or none are left."""
     if meter.correction is None or watts.mid <= meter.correction.offset_w:
         return None
-    offset_w, gain = meter.correction.offset_w, meter.correction.gain
-    mid, lo, hi = ((w - offset_w) / gain for w in (watts.mid, watts.lo, watts.hi))
-    return Estimate(mid, lo, hi, watts.n)
+    known, gain = meter.correction, meter.correction.gain
+    mid, lo, hi = ((w - known.offset_w) / gain for w in (watts.mid, watts.lo, watts.hi))
+    moved = Estimate(mid, lo, hi, watts.n)
+    return widen(moved, [mid * known.gain_u, known.offset_u_w / gain])
 
 
 def joules_of(w: Window, meter: MeterFacts) -> float | None:
@@ -230,7 +234,8 @@ def _host_watts(book: Book, blocks: Sequence[Window]) -> Estimate | None:
     watts = []
     for w in blocks:
         found = [counter_energy(each, w.start_s, w.end_s) for each in counters]
-        known = [each for each in found if each is not None]
+        least_s = HOST_COVERAGE * (w.end_s - w.start_s)
+        known = [each for each in found if each and each.end_s - each.start_s >= least_s]
         if len(known) == len(counters):
             watts.append(math.fsum(each.joules / (each.end_s - each.start_s) for each in known))
     return series_interval(watts) if len(watts) == len(blocks) else None
@@ -255,6 +260,16 @@ def _doubts(
         cross_check(counted, held, always=other),
     ]
     return [doubt for doubt in found if doubt is not None]
+
+
+def _with_fitting_correction(
+    meter: MeterFacts, book: Book | None, blocks: Sequence[Window]
+) -> MeterFacts:
+    """A correction says nothing of another field, unless both were read side by side."""
+    both = all(w.counter_j and w.integral_j for w in blocks)
+    if meter.correction is None or both or meter.correction.field == _field(book, blocks):
+        return meter
+    return replace(meter, correction=None)
 
 
 def _field(book: Book | None, blocks: Sequence[Window]) -> str | None:

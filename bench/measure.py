@@ -234,6 +234,7 @@ class _Walk:
         poll_s = step.poll_s if step.name == "observer" else None
         span = Span(step.name, step.workload, start_s, self.bench.clock.now(), poll_s)
         self.bench.record(span)
+        self._pass(step.settle_s + step.seconds, step.run_out_s, worker)
         if worker is not None:
             for fact in worker.stop():
                 self.bench.record(fact)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.phases import group_s
 from bench.records.record import Step
 from bench.records.run import GradeName, SensorFacts
 
@@ -48,10 +49,10 @@ BURST_S = (0.06, 1.5)
 OBSERVED_POLLS_S = (0.0, 1.0, 0.05)
 MOST_BLOCK_S = 30.0
 LEAST_POLL_S = 0.01
-GOLDEN = 1.382
-"""Launch groups of a part-time sensor's update period times 1 + 1/φ² = 1.382 step through its
-phases by the golden ratio, the most even way there is."""
 PART_TIME = 0.8
+PHI = (math.sqrt(5) - 1) / 2
+"""Each block begins this share of a launch group later than the one before, so that blocks as long
+as a whole number of updates do not all make the same error."""
 
 
 def block_seconds(grade: Grade, window_s: float | None, sensor: SensorFacts | None) -> float:
@@ -76,11 +77,11 @@ def pace_s(sensor: SensorFacts | None) -> float | None:
     return max(sensor.update_s / 2, LEAST_POLL_S)
 
 
-def group_s(sensor: SensorFacts | None) -> float | None:
-    """Length of a launch group that a sensor cannot lock to; None where it sees all the time."""
-    if sensor is None or sensor.update_s is None or sensor.duty is None:
-        return None
-    return sensor.update_s * GOLDEN if sensor.duty < PART_TIME else None
+def run_out_s(sensor: SensorFacts | None) -> float:
+    """How long a load goes on after its window: the readings that end it look so far beyond."""
+    if sensor is None:
+        return 0.0
+    return ((sensor.window_s or 0.0) + (sensor.update_s or 0.0)) / 2
 
 
 def load_pattern(seed: int, seconds: float) -> list[tuple[bool, float]]:
@@ -147,10 +148,10 @@ def after_setup(
     sensor: SensorFacts | None,
 ) -> tuple[Step, ...]:
     """What follows once the workloads stand and the sensor is known as well as it will be."""
-    poll_s = pace_s(sensor)
-    idle = [Step("idle", None, grade.idle_s, grade.idle_settle_s, poll_s)] if metered else []
+    poll_s, out_s, turn_s = pace_s(sensor), run_out_s(sensor), group_s(sensor) or 0.0
+    rest = Step("idle", None, grade.idle_s, grade.idle_settle_s, poll_s, run_out_s=out_s)
+    idle = [rest] if metered else []
     watched = workloads[:1] if metered and grade.ranked else ()
-    order = block_order(workloads, grade.blocks)
     return (
         *idle,
         *warmup(workloads, grade.warmup_s, poll_s),
@@ -160,7 +161,10 @@ def after_setup(
             for name in watched
             for observed_s in OBSERVED_POLLS_S
         ),
-        *(Step("block", name, block_s, grade.settle_s, poll_s) for name in order),
+        *(
+            Step("block", name, block_s, grade.settle_s + k * PHI % 1 * turn_s, poll_s, None, out_s)
+            for k, name in enumerate(block_order(workloads, grade.blocks))
+        ),
         *(idle if grade.idle_after else []),
     )
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from bench.book import POWER_FIELDS, open_book
 from bench.derive import calibrated
+from bench.phases import group_s
 from bench.plan import (
     CALIBRATE_POLL_S,
     Grade,
     after_setup,
     block_seconds,
     calibration,
-    group_s,
     steps,
     total_seconds,
     warmup,

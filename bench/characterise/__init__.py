@@ -14,9 +14,9 @@ from bench.characterise.boxcar import Drawn, Fit, around, fit
 from bench.characterise.changes import FEWEST_CHANGES, changes, counter_tick, update_period
 from bench.energy import Array, Series, counter_energy, held_energy, hold_shift_s, updates
 from bench.records.journal import Field
-from bench.records.run import Calibration, Scope, SensorFacts, SensorKind
+from bench.records.run import Calibration, DeviceFacts, Scope, SensorFacts, SensorKind
 
-__all__ = ["characterise", "counter_tick", "sensor_kind", "update_period"]
+__all__ = ["characterise", "counter_tick", "of_device", "sensor_kind", "update_period"]
 
 FIELDS: tuple[Field, ...] = ("power_instant_w", "power_average_w", "power_w")
 """The power fields, the one that says most first."""
@@ -78,6 +78,12 @@ def characterise(
         vbios=vbios,
         plot=_plot(readings, found.fitted),
     )
+
+
+def of_device(calibration: Calibration, device: DeviceFacts) -> bool:
+    """Whether it was made on this very card under this driver."""
+    made_on = (calibration.device_uuid, calibration.driver, calibration.vbios)
+    return made_on == (device.uuid, device.driver, device.vbios)
 
 
 def sensor_kind(update_s: float, window_s: float, residual: float) -> SensorKind:

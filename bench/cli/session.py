@@ -28,7 +28,7 @@ from bench.cli.refusal import (
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Rig, Target, choose_model, find_target, open_rig
 from bench.cli.signals import interruptible
-from bench.derive import decide, derive
+from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
 from bench.measure import Bench, Outcome, measure
 from bench.plan import GRADES
@@ -100,6 +100,7 @@ class Session:
         self.profiles = profiles
         self.grade = GRADES[request.grade]
         self.software = software({})
+        self.host = host_facts()
 
     def run(self) -> int:
         """Plan, measure, derive, judge, save, show."""
@@ -109,14 +110,18 @@ class Session:
         with Journal(self.request.out, new_run_id(started)) as journal:
             course = self._course(meter, started, journal.facts)
             plan = self._plan(course)
-            opened = {
-                "device": asdict(self.target.facts),
-                "meter": asdict(meter),
-                "plan": asdict(plan),
-                "started_at": stamp(started),
-                "software": asdict(self.software),
-            }
-            journal.append(Event(rig.clock.now(), "opened", opened))
+            known = Opened(
+                device=self.target.facts,
+                meter=meter,
+                plan=plan,
+                started_at=stamp(started),
+                software=self.software,
+                run_id=journal.run_id,
+                host=self.host,
+                market=self.market,
+                profiles=self.profiles,
+            )
+            journal.append(Event(rig.clock.now(), "opened", asdict(known)))
             outcome = self._measure(rig, plan, course, journal)
             record = self._record(started, plan, outcome, journal)
             saved = save(record, self.request.out)
@@ -199,7 +204,7 @@ class Session:
             started_at=stamp(started),
             finished_at=stamp(finished),
             software=replace(self.software, kernel_sha256=sources),
-            host=host_facts(),
+            host=self.host,
             device=self.target.facts,
             meter=derived.meter,
             plan=plan,

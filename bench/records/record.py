@@ -47,7 +47,8 @@ class Step:
     """One stretch of a run; ``settle_s`` pass before its ``seconds`` count.
 
     ``poll_s`` is how often the meter is to look (s; 0: not at all; None: at its own pace),
-    ``group_s`` the launch-group length that a workload is prepared with.
+    ``group_s`` the launch-group length that a workload is prepared with; for ``run_out_s`` its
+    load goes on after the window, since the last readings look beyond it.
     """
 
     name: StepName
@@ -56,11 +57,12 @@ class Step:
     settle_s: float = 0.0
     poll_s: float | None = None
     group_s: float | None = None
+    run_out_s: float = 0.0
 
     @property
     def total_s(self) -> float:
         """Seconds from the step's start to its end."""
-        return self.settle_s + self.seconds
+        return self.settle_s + self.seconds + self.run_out_s
 
 
 @dataclass(frozen=True, slots=True)

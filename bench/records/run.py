@@ -62,6 +62,13 @@ class SensorFacts:
     counter_tick_s: float | None = None
     kind: SensorKind = "unknown"
 
+    def __post_init__(self) -> None:
+        periods = (self.update_s, self.window_s, self.duty, self.counter_tick_s)
+        if any(not (math.isfinite(p) and p > 0) for p in periods if p is not None):
+            raise ValueError(f"a sensor's periods and duty must be above 0: {periods}")
+        if self.lag_s is not None and not (math.isfinite(self.lag_s) and self.lag_s >= 0):
+            raise ValueError(f"a sensor's lag must be 0 or more: {self.lag_s}")
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -103,6 +110,13 @@ class Correction:
     meter: str
     meter_sha256: str
     made_at: str
+
+    def __post_init__(self) -> None:
+        known = (self.gain, self.offset_w, self.gain_u, self.offset_u_w)
+        if not (all(map(math.isfinite, known)) and self.gain > 0):
+            raise ValueError(f"a correction needs a gain above 0 and finite figures: {known}")
+        if self.gain_u < 0 or self.offset_u_w < 0:
+            raise ValueError(f"an uncertainty must be 0 or more: {self.gain_u} {self.offset_u_w}")
 
 
 @dataclass(frozen=True, slots=True)

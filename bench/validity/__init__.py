@@ -8,12 +8,13 @@ promises little and is checked for wrong work and wrong joules only.
 from __future__ import annotations
 
 from bench.records.run import Validity
-from bench.validity import card, course, instrument, power, sensor, sharing, work
+from bench.validity import card, course, instrument, planned, power, sensor, sharing, work
 from bench.validity.evidence import Evidence
 
 __all__ = ["Evidence", "judge"]
 
 RULES = (
+    *planned.RULES,
     *course.RULES,
     *work.RULES,
     *instrument.RULES,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.book import POWER_FIELDS
+from bench.book import POWER_FIELDS, power_field
+from bench.characterise import of_device
 from bench.records.run import Code
 from bench.validity.evidence import Evidence, Rule, fatal, label
 
@@ -48,11 +49,17 @@ def _uncalibrated(e: Evidence) -> Iterator[Code]:
     if not e.meter.source.startswith("nvml") or e.meter.mismatch:
         return
     kind = e.meter.sensor.kind if e.meter.sensor is not None else "unknown"
-    if e.meter.calibration is None:
+    known = e.meter.calibration
+    if known is None:
         text = "the sensor's window and lag were not characterised on this card"
         yield label("UNCALIBRATED", f"{text}: bench calibrate, or --grade standard")
+    elif not of_device(known, e.device) or known.field != (power_field(e.book) or known.field):
+        text = f"the calibration is of {known.field} on {known.device_uuid}, {known.driver}"
+        yield label(
+            "UNCALIBRATED", f"{text}, not of this reading, card and driver: bench calibrate"
+        )
     elif kind == "filtered":
-        text = f"a window and a lag miss the readings by {e.meter.calibration.residual:.0%}"
+        text = f"a window and a lag miss the readings by {known.residual:.0%}"
         yield label("UNCALIBRATED", f"{text} of their swing: the sensor filters in its own way")
     elif kind == "unknown":
         text = "the calibration could not tell how the sensor sees"

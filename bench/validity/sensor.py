@@ -10,13 +10,14 @@ import numpy as np
 
 from bench.book import power_series
 from bench.energy import Array, Series
+from bench.phases import EQUAL, GOLDEN, blind, unevenness
 from bench.records.journal import Span
 from bench.records.run import Code, SensorFacts, WorkloadRecord
 from bench.stats import coefficient_of_variation
 from bench.validity.evidence import Evidence, Rule, fatal, graded, label, seconds, too_short
 
-PART_TIME = 0.8
-"""Share of time seen below which a load in step with the sensor is seen in one phase only."""
+UNEVEN = 0.02
+"""Unevenness of the phases seen from which on it is worth a word."""
 IN_STEP = 0.02
 RATIOS = sorted({Fraction(p, q) for q in (1, 2, 3) for p in (1, 2, 3, 4)})
 """Launch period over update period at which few phases recur: simple fractions."""
@@ -124,20 +125,33 @@ def _longest_standing(readings: Series) -> tuple[float, float]:
 
 
 def _aliased(e: Evidence) -> Iterator[Code]:
-    """A part-time sensor whose updates and the launches keep step sees one phase of the load."""
-    sensor = e.meter.sensor
-    duty = sensor.duty if sensor is not None else None
-    if not e.own_meter or (duty is not None and duty >= PART_TIME):
-        return
-    update_s = (sensor.update_s if sensor is not None else None) or _usual_update_s(e)
-    for w in e.workloads:
+    """Updates and launches that keep step: the sensor sees some phases of the load too often."""
+    for w in e.workloads if e.own_meter else ():
         launch_s = e.prepared(w.name).get("details", {}).get("launch_s")
-        if update_s and launch_s and (ratio := in_step(launch_s / update_s)) is not None:
-            text = (
-                f"{w.name}: launches of {1e3 * launch_s:.1f} ms keep step ({ratio}) with a sensor"
-                f" of {1e3 * update_s:.1f} ms that sees a part of the time"
-            )
+        how = _in_phase(e, w, launch_s) if launch_s else None
+        if how is not None:
+            text = f"{w.name}: launches of {1e3 * launch_s:.1f} ms {how}"
             yield label("ALIASED", f"{text}: bench calibrate, so that launches are grouped apart")
+
+
+def _in_phase(e: Evidence, w: WorkloadRecord, launch_s: float) -> str | None:
+    """How the sensor sees launches unevenly, if it does, beyond what golden groups leave."""
+    sensor = e.meter.sensor or SensorFacts()
+    if sensor.update_s and sensor.window_s:
+        seen = (sensor.update_s, sensor.window_s)
+        uneven = unevenness(*seen, launch_s, seconds(w))
+        best = unevenness(*seen, sensor.update_s * GOLDEN, seconds(w))
+        if (blind(sensor) or 0.0) < EQUAL or uneven <= max(UNEVEN, 2 * best):
+            return None
+        return (
+            f"are seen unevenly ({uneven:.1%}) by a sensor that looks at {1e3 * seen[1]:.0f} ms"
+            f" every {1e3 * seen[0]:.1f} ms"
+        )
+    update_s = sensor.update_s or _usual_update_s(e)
+    ratio = in_step(launch_s / update_s) if update_s else None
+    if update_s is None or ratio is None:
+        return None
+    return f"keep step ({ratio}) with a sensor of {1e3 * update_s:.1f} ms that is not characterised"
 
 
 def in_step(ratio: float) -> Fraction | None:

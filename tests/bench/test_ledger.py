@@ -218,7 +218,7 @@ def test_a_correction_of_the_readings_counts_any_gap_to_the_counter():
     polled = [Sample(k * 0.02, "power_instant_w", 303.0) for k in range(2100)]
     book = open_book([*marks(1000, 41), *ticks(300, 41), *polled, *blocks(10, 4.0)])
     figures = metrics(windows(book, "sha256d", meter), meter, GPU, NO_IDLE, book=book)
-    assert budget_of(figures)["cross-check"] == pytest.approx(0.01 / 2 / 3**0.5, rel=0.01)
+    assert budget_of(figures)["cross-check"] == pytest.approx(0.01 / 3**0.5, rel=0.01)
 
 
 def test_no_power_left_after_correction_is_a_reason():

@@ -2,12 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.phases import group_s
 from bench.plan import (
     BURST_S,
     GRADES,
+    after_setup,
     block_order,
     block_seconds,
-    group_s,
     load_pattern,
     pace_s,
     steps,
@@ -47,10 +48,37 @@ def test_the_meter_looks_twice_an_update_but_not_more_than_a_hundred_times_a_sec
     assert pace_s(None) is None
 
 
-def test_launches_are_grouped_for_a_sensor_that_sees_part_of_the_time_only():
-    assert group_s(SensorFacts(update_s=0.1, duty=0.25)) == pytest.approx(0.1382)
-    assert group_s(SensorFacts(update_s=0.1, duty=1.0)) is None
-    assert group_s(SensorFacts(update_s=0.1)) is None
+def sees(window_s, update_s=0.1):
+    duty = min(1.0, window_s / update_s)
+    return SensorFacts(update_s=update_s, window_s=window_s, lag_s=0.0, duty=duty)
+
+
+@pytest.mark.parametrize("window_s", [0.025, 0.09, 0.11, 0.15])
+def test_launches_are_grouped_for_a_sensor_that_sees_phases_unequally(window_s):
+    assert group_s(sees(window_s)) == pytest.approx(0.1382, rel=1e-3)
+
+
+@pytest.mark.parametrize("sensor", [sees(0.1), sees(0.2), sees(1.05), SensorFacts(), None])
+def test_none_are_grouped_for_one_that_sees_all_alike_or_is_unknown(sensor):
+    assert group_s(sensor) is None
+
+
+def test_blocks_begin_in_ever_other_phases_of_a_group():
+    walk = after_setup(
+        GRADES["standard"], ("a", "b"), block_s=6.0, metered=True, sensor=sees(0.025)
+    )
+    settles = [step.settle_s - 2.0 for step in walk if step.name == "block"]
+    group = group_s(sees(0.025))
+    assert all(0 <= each < group for each in settles)
+    assert len({round(each / group, 3) for each in settles}) == 20
+
+
+def test_a_load_goes_on_for_as_long_as_the_last_readings_look_beyond_the_window():
+    sensor = SensorFacts(update_s=0.1, window_s=1.0, lag_s=0.5, duty=1.0)
+    walk = after_setup(GRADES["quick"], ("a", "b"), block_s=2.5, metered=True, sensor=sensor)
+    out = [step.run_out_s for step in walk if step.name in {"idle", "block"}]
+    assert out == [pytest.approx(0.55)] * 9
+    assert walk[-1].total_s == pytest.approx(0.5 + 2.5 + 0.55)
 
 
 @given(st.integers(0, 2**31 - 1))
@@ -72,14 +100,18 @@ def test_steps_add_up_and_power_needs_a_meter(metered, calibrate):
         metered=metered,
         calibrate=calibrate,
         setup_s={"a": 3.0, "b.verify": 1.0},
-        sensor=SensorFacts(update_s=0.1, duty=0.25),
+        sensor=sees(0.025),
     )
     assert sum(step.name == "idle" for step in walk) == (2 if metered else 0)
     around_s = (60 + 17 + 3 * 7 if metered else 0) + (21 if calibrate else 0)
-    assert total_seconds(walk) == pytest.approx(3 + 1 + 30 + 20 * 8 + around_s)
+    out_s = sum(step.run_out_s for step in walk)
+    dither_s = sum(step.settle_s - 2.0 for step in walk if step.name == "block")
+    plain_s = 3 + 1 + 30 + 20 * 8 + around_s
+    assert total_seconds(walk) == pytest.approx(plain_s + out_s + dither_s)
+    assert out_s + dither_s < 5
     assert total_seconds(walk) < 8 * 60
     groups = [step.group_s for step in walk if step.name == "prepare"]
-    assert groups == [pytest.approx(0.1382)] * 2
+    assert groups == [pytest.approx(0.1382, rel=1e-3)] * 2
     assert [s.poll_s for s in walk if s.name == "observer"] == ([0, 1, 0.05] if metered else [])
     names = [step.name for step in walk]
     assert names.index("verify") < names.index("warmup") < names.index("block")

@@ -91,7 +91,7 @@ def test_what_calibration_finds_shapes_the_rest(monkeypatch):
     taken = walk(course, facts)
     after = [step for step, _ in taken][names(taken).index("calibrate") + 1 :]
     assert [(s.name, s.workload) for s in after[:2]] == [("prepare", "a"), ("prepare", "b")]
-    assert all(s.group_s == pytest.approx(0.4 * 1.382) for s in after[:2])
+    assert all(s.group_s == pytest.approx(0.4 * 1.381966) for s in after[:2])
     blocks = [s for s in after if s.name == "block"]
     assert len(blocks) == 20
     assert all(s.seconds == pytest.approx(20.0) for s in blocks), "50 updates of 0.4 s"
@@ -104,7 +104,7 @@ def test_a_sensor_known_beforehand_is_not_calibrated_again():
     facts = []
     taken = walk(protocol(facts, replace(METER, sensor=PART_TIME, calibration=found)), facts)
     assert "calibrate" not in names(taken)
-    assert taken[0][0].group_s == pytest.approx(0.4 * 1.382)
+    assert taken[0][0].group_s == pytest.approx(0.4 * 1.381966)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ CARD = DeviceFacts(
     temperature_slowdown_c=90.0,
 )
 SENSOR = SensorFacts(update_s=0.1, window_s=0.1, lag_s=0.0, duty=1.0, scope="gpu", kind="full-duty")
-CALIBRATION = Calibration(SENSOR, "power_instant_w", "2026-11-22T00:00:00Z", 0.01, 500.0, 1.0)
+CALIBRATION = Calibration(
+    SENSOR, "power_instant_w", "2026-11-22T00:00:00Z", 0.01, 500.0, 1.0, device_uuid="GPU-1"
+)
 METER = MeterFacts(
     source="nvml-counter",
     name="nvml:0",

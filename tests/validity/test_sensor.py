@@ -105,8 +105,13 @@ def test_launches_in_step_with_a_part_time_sensor(run: Run) -> None:
     text = next(c.text for c in run.judged(launched(0.1), meter=part)[1] if c.name == "ALIASED")
     assert "100.0 ms" in text
     assert run.named(launched(0.1), meter=part)["ALIASED"] is False
-    for launch_s in (0.1382, 0.012, None):
+    for launch_s in (0.1382, 0.012, 0.0157, None):
         assert "ALIASED" not in run.named(launched(launch_s), meter=part)
+    for launch_s in (0.02, 0.05, 0.2):
+        assert "ALIASED" in run.named(launched(launch_s), meter=part)
+    longer = replace(run.meter, sensor=replace(run.sensor, duty=1.0, window_s=0.15))
+    assert "ALIASED" in run.named(launched(0.1), meter=longer), "half of all phases count twice"
+    assert "ALIASED" not in run.named(launched(0.1), meter=run.meter)
     assert "ALIASED" not in run.named(launched(0.1)), "a sensor that sees all the time"
     unknown = replace(run.meter, sensor=None)
     assert "ALIASED" in run.named(launched(0.1), meter=unknown), (
