@@ -44,7 +44,8 @@ def absolute(
 
     With the user's correction (``reading = offset + gain·power``) the estimate is moved to what
     his meter would show and its uncertainties stand for the sensor's; without, it stays where
-    the sensor put it. Where neither says anything of this instrument: the reason, in a sentence.
+    the sensor put it. No interval reaches below 0: a device at work gives nothing back. Where
+    neither says anything of this instrument: the reason, in a sentence.
     """
     if meter.source == "assumed":
         return "the watts are assumed: how far they are off is not known, so no absolute interval"
@@ -62,7 +63,7 @@ def absolute(
     blocks = Doubt("repeatability", own_u, f"spread of {per_unit.n} block means")
     budget = (blocks, *lines, *doubts)
     half = NORMAL_975 * mid * math.hypot(*(line.relative_u for line in budget))
-    return Absolute(Estimate(mid, mid - half, mid + half, per_unit.n), budget)
+    return Absolute(Estimate(mid, max(mid - half, 0.0), mid + half, per_unit.n), budget)
 
 
 def aliasing(

@@ -16,6 +16,9 @@ from bench.characterise import of_device
 from bench.records.run import Calibration, Correction, DeviceFacts, MeterFacts
 from bench.store import cache_dir
 
+FOLDER = "calibrations"
+"""The folder of those files within the cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -68,4 +71,4 @@ def _path(device: DeviceFacts) -> Path | None:
         return None
     identity = "\n".join((device.uuid, device.driver or "", device.vbios or ""))
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return cache_dir() / "calibrations" / f"{name}.json"
+    return cache_dir() / FOLDER / f"{name}.json"

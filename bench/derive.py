@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.book import Book, open_book
-from bench.characterise import FIELDS, characterise
+from bench.characterise import FIELDS, characterise, counter_ratio
+from bench.energy import Series
 from bench.ledger import idle_power, metrics, windows
 from bench.plan import GRADES
 from bench.records.decode import from_object
-from bench.records.journal import ClockPair, Event, Fact, JsonObject
+from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
 from bench.records.market import Decision, MarketProfile
 from bench.records.record import Plan, Profiles, RunRecord, Software
 from bench.records.run import (
+    Calibration,
     Check,
     DeviceFacts,
     GradeName,
@@ -168,25 +170,43 @@ def derive_raw(raw: Raw, facts: Sequence[Fact]) -> Derived:
 def calibrated(meter: MeterFacts, device: DeviceFacts, book: Book, made_at: str) -> MeterFacts:
     """The meter with its sensor as the run's own calibration shows it.
 
-    Unchanged when the book holds no calibration, the meter reads another device than the one
-    that was loaded, or the readings show no sensor. ``made_at`` dates the calibration.
+    A steady load after it compares counter and readings once more. Unchanged when the book holds
+    no calibration, the meter reads another device than the one that was loaded, or the readings
+    show no sensor. ``made_at`` dates the calibration.
     """
     spans = [span for span in book.spans if span.phase == "calibrate"]
     if not spans or meter.mismatch:
         return meter
-    start_s, end_s = spans[-1].start_s, spans[-1].end_s
-    within = {name: series.between(start_s, end_s) for name, series in book.series.items()}
+    span = spans[-1]
+    within = _within(book, span)
     found = characterise(
         {name: within[name] for name in FIELDS if name in within},
         within.get("energy_j"),
-        book.load.between(start_s, end_s),
+        book.load.between(span.start_s, span.end_s),
         scope=meter.scope,
         made_at=made_at,
         device_uuid=device.uuid,
         driver=device.driver,
         vbios=device.vbios,
     )
-    return meter if found is None else replace(meter, sensor=found.sensor, calibration=found)
+    if found is None:
+        return meter
+    found = replace(found, steady_ratio=_steady_ratio(book, span, found))
+    return replace(meter, sensor=found.sensor, calibration=found)
+
+
+def _steady_ratio(book: Book, after: Span, found: Calibration) -> float | None:
+    """Counter over readings on the first steady load after the calibration, if there was one."""
+    ahead = (s for s in book.spans if s.phase == "steady" and s.start_s >= after.end_s)
+    steady = next(ahead, None)
+    if steady is None:
+        return None
+    seen = _within(book, steady)
+    return counter_ratio(seen.get("energy_j"), seen[found.field], found.sensor)
+
+
+def _within(book: Book, span: Span) -> dict[str, Series]:
+    return {name: each.between(span.start_s, span.end_s) for name, each in book.series.items()}
 
 
 def decide(

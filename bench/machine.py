@@ -50,6 +50,12 @@ class VirtualClock:
         self._now_s += seconds
 
 
+def legible(text: str) -> str:
+    """What the system gave as bytes, a path or an argument, as text that can be written: a byte
+    that is no UTF-8 becomes U+FFFD."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
 def clock_pair() -> ClockPair:
     """The machine's three clocks at one instant: the tightest of a few readings."""
     readings = []

@@ -321,10 +321,14 @@ class Meter(Metered):
             raise ValueError(f"device={device!r}: use 'cpu', or gpu=N")
         self._asked = (gpu, device, meter)
         self._exits = contextlib.ExitStack()
+        self._entered = self._runs = False
         self._windows: list[Metered] = []
 
     def __enter__(self) -> Self:
-        """Open and start the meter; MeterError, in a sentence, when there is none."""
+        """Open and start the meter; MeterError, in a sentence, when there is none. RuntimeError
+        the second time: what the first gave stays."""
+        if self._entered:
+            raise RuntimeError("a bench.Meter measures once: make another one")
         gpu, device, spec = self._asked
         self._device = find_device(gpu, device)
         instrument, self._facts = open_instrument(spec, self._device)
@@ -333,6 +337,7 @@ class Meter(Metered):
             self._metering = stack.enter_context(Metering(instrument, fresh=False))
             stack.enter_context(self._metering.stretch(self._keep))
             self._exits = stack.pop_all()
+        self._entered = self._runs = True
         return self
 
     def __exit__(
@@ -342,12 +347,20 @@ class Meter(Metered):
         trace: TracebackType | None,
     ) -> None:
         """Stop the meter; what was raised inside goes on."""
+        self._runs = False
         self._exits.__exit__(kind, error, trace)
         self._finish()
 
     @contextlib.contextmanager
     def window(self, name: str) -> Iterator[Metered]:
-        """A part of it, measured between the meter's own ticks; windows may overlap and nest."""
+        """A part of it, measured between the meter's own ticks; windows may overlap and nest.
+
+        RuntimeError outside the ``with`` of the meter.
+        """
+        if not self._runs:
+            raise RuntimeError(
+                "a window lies inside the meter's own with: nothing is measured here"
+            )
         part = Metered(name)
         start_s = time.monotonic()
         try:

@@ -16,7 +16,14 @@ from bench.energy import Array, Series, counter_energy, held_energy, hold_shift_
 from bench.records.journal import Field
 from bench.records.run import Calibration, DeviceFacts, Scope, SensorFacts, SensorKind
 
-__all__ = ["characterise", "counter_tick", "of_device", "sensor_kind", "update_period"]
+__all__ = [
+    "characterise",
+    "counter_ratio",
+    "counter_tick",
+    "of_device",
+    "sensor_kind",
+    "update_period",
+]
 
 FIELDS: tuple[Field, ...] = ("power_instant_w", "power_average_w", "power_w")
 """The power fields, the one that says most first."""
@@ -72,7 +79,7 @@ def characterise(
         made_at=made_at,
         residual=found.residual / max(abs(found.gain), 1e-9),
         swing_w=abs(found.gain),
-        counter_ratio=_counter_ratio(energy, polled, sensor),
+        counter_ratio=counter_ratio(energy, polled, sensor),
         device_uuid=device_uuid,
         driver=driver,
         vbios=vbios,
@@ -126,9 +133,13 @@ def _sensor(
     )
 
 
-def _counter_ratio(energy: Series | None, polled: Series, sensor: SensorFacts) -> float | None:
-    """The counter between its first and last tick over the readings' integral between the same."""
-    if energy is None or sensor.lag_s is None:
+def counter_ratio(energy: Series | None, polled: Series, sensor: SensorFacts) -> float | None:
+    """The counter between its first and last tick over the readings' integral between the same.
+
+    None without a counter or readings, of a sensor whose lag is not known, or of a counter that
+    started again meanwhile.
+    """
+    if energy is None or sensor.lag_s is None or len(polled) == 0:
         return None
     shift_s = hold_shift_s(sensor)
     start_s, end_s = float(polled.t_s[0]), float(polled.t_s[-1]) - shift_s

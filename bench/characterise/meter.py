@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.budget import GAIN_U, OFFSET_U_W
 from bench.characterise.boxcar import Drawn, Fit, around, fit
 from bench.characterise.changes import changes, update_period
 from bench.energy import Array, Series, updates
@@ -39,8 +40,8 @@ LINE_U = 0.005
 to about 0.5 % (arXiv 2312.02741), for idle, busy and just-stopped share no one gain exactly."""
 FEW_GROUPS = 2.262 / 1.960
 """Student's t at 97.5 % with nine degrees of freedom over the normal's: ten groups are few."""
-LARGEST_U = 0.1
-"""A gain known no better than this teaches less than the published spread of 6.6 %."""
+IDLE_LOAD = (0.05, 0.95)
+"""Quantiles of the meter's watts that stand for idle and load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,8 @@ def against(
     pairs = align(meter, readings, sensor)
     gain, offset_w = _line(pairs.meter, pairs.readings)
     gain_u, offset_u_w = _jackknife(pairs.meter, pairs.readings)
-    if gain <= 0 or gain_u / gain > LARGEST_U:
-        raise ValueError(
-            f"{name}: the gain comes out as {gain:.3f} ± {gain_u:.3f}, too vague to be of use; "
-            "record a longer span with more switching between idle and load"
-        )
     misfit = pairs.readings - offset_w - gain * pairs.meter
-    return Correction(
+    found = Correction(
         gain=gain,
         offset_w=offset_w,
         gain_u=math.hypot(gain_u / gain, LINE_U),
@@ -101,6 +97,25 @@ def against(
         meter_sha256=sha256,
         made_at=made_at,
     )
+    start_s, end_s = (float(t_s) - pairs.lag_s for t_s in (readings.t_s[0], readings.t_s[-1]))
+    for watts in np.quantile(meter.between(start_s, end_s).value, IDLE_LOAD):
+        _require_narrower(found, float(watts))
+    return found
+
+
+def _require_narrower(found: Correction, watts: float) -> None:
+    """ValueError unless it tells the true power better than what is published of board sensors.
+
+    Both as the budget of an absolute interval has them, gain and offset in quadrature.
+    """
+    known_w = math.hypot(found.gain_u * watts, found.offset_u_w / found.gain)
+    published_w = math.hypot(GAIN_U * watts, OFFSET_U_W)
+    if known_w > published_w:
+        raise ValueError(
+            f"{found.meter}: over {found.span_s:.0f} s it fixes {watts:.0f} W only to"
+            f" ±{known_w:.1f} W, where ±{published_w:.1f} W are granted without any meter: record"
+            " for longer, or with a faster meter"
+        )
 
 
 def align(meter: Series, readings: Series, sensor: SensorFacts | None) -> Pairs:

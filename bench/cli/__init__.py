@@ -27,10 +27,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("all", cls=Sectioned)(all_command)
-app.command("calibrate", cls=Sectioned)(calibrate_command)
-app.command("run", cls=Sectioned, context_settings=SETTINGS)(run_command)
-app.command("verify", cls=Sectioned)(verify_command)
+SHORT = {
+    "all": "Hash and infer on one device, and say which earns more.",
+    "calibrate": "Find out how the power sensor sees.",
+    "run": "Run any command under the meter: its joules.",
+    "verify": "Derive stored runs again and name what differs.",
+}
+"""What ``bench --help`` says of each: whole on 80 columns."""
+app.command("all", cls=Sectioned, short_help=SHORT["all"])(all_command)
+app.command("calibrate", cls=Sectioned, short_help=SHORT["calibrate"])(calibrate_command)
+app.command("run", cls=Sectioned, short_help=SHORT["run"], context_settings=SETTINGS)(run_command)
+app.command("verify", cls=Sectioned, short_help=SHORT["verify"])(verify_command)
 
 
 @app.callback()
@@ -89,7 +96,7 @@ def _usage(error: Exception) -> int:
 
 def _complain(text: str) -> None:
     """One line on stderr, whatever the text holds."""
-    from bench.report.text import clean
+    from bench.report.foreign import clean
 
     if sys.stderr is not None:
         print(f"bench: {clean(text)}", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.book import POWER_FIELDS, Book, open_book
-from bench.calibrations import keep
+from bench.calibrations import FOLDER, keep, recall
 from bench.cli.commentary import Commentary
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
@@ -33,16 +33,28 @@ from bench.machine import clock_pair
 from bench.measure import Bench, Outcome, measure
 from bench.protocol import FixedCourse, calibration_course
 from bench.records.decode import from_object
-from bench.records.journal import Event, Fact
+from bench.records.journal import Event, Fact, Span
 from bench.records.run import Calibration, Correction, DeviceFacts, MeterFacts
 from bench.report.screen import Screen, open_screen, say
 from bench.report.sensor import show
-from bench.store import BadRecord, Busy, Journal, StoreError, device_lock, load_journal, new_run_id
+from bench.store import (
+    BadRecord,
+    Busy,
+    Journal,
+    StoreError,
+    cache_dir,
+    device_lock,
+    load_journal,
+    new_run_id,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WORKLOAD = "sha256d"
+WANTED = "give the .samples.jsonl.gz of a bench calibrate, or of a run that calibrated"
+NEVER_BEGAN = frozenset({"device", "missing"})
+"""Failures that are the environment's as long as the workload was never prepared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +71,7 @@ def run_calibrate(request: CalibrateRequest) -> int:
     console = open_console(request)
     try:
         if request.journal is not None:
-            return _conclude(request, console, load_journal(request.journal))
+            return _conclude(request, console, _read(request.journal))
         target = find_target(request)
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
             await_device(target.facts, wait=request.wait)
@@ -70,6 +82,18 @@ def run_calibrate(request: CalibrateRequest) -> int:
         raise Refusal(BAD_FILE, str(error)) from error
     except StoreError as error:
         raise Refusal(STORAGE, str(error)) from error
+
+
+def _read(path: Path) -> Sequence[Fact]:
+    """The facts of a journal that holds a whole calibration."""
+    if path.is_dir():
+        raise Refusal(BAD_FILE, f"{path}: is a folder; {WANTED}")
+    facts = load_journal(path)
+    if not any(isinstance(fact, Event) and fact.name == "opened" for fact in facts):
+        raise Refusal(BAD_FILE, f"{path}: not a journal of this program (no beginning); {WANTED}")
+    if not any(isinstance(fact, Span) and fact.phase == "calibrate" for fact in facts):
+        raise Refusal(BAD_FILE, f"{path}: holds no finished calibration; {WANTED}")
+    return facts
 
 
 def _run(request: CalibrateRequest, console: Console, target: Target) -> Sequence[Fact]:
@@ -125,6 +149,8 @@ def _require_sensor(meter: MeterFacts, device: DeviceFacts) -> None:
         raise Refusal(ENVIRONMENT, f"{text}: calibrate a card with its own meter")
     if set(POWER_FIELDS).isdisjoint(meter.capabilities):
         why = meter.reason or f"{meter.name} counts energy and reads no power"
+        if device.kind == "cpu":
+            why = "a processor counts energy and reads no power; calibrate a card (--gpu N)"
         raise Refusal(METRIC_MISSING, f"there is no power sensor to calibrate: {why}")
 
 
@@ -134,14 +160,14 @@ def _refuse_failure(outcome: Outcome) -> None:
     if outcome.meter_error is not None:
         raise Refusal(DEVICE_FAILED, f"the power meter was lost: {outcome.meter_error}")
     for name, error in outcome.failures.items():
-        raise Refusal(FAILURE_STATUS[error.kind], f"{name} could not go on: {error.text}")
+        never_began = error.kind in NEVER_BEGAN and name not in outcome.workloads
+        status = ENVIRONMENT if never_began else FAILURE_STATUS[error.kind]
+        raise Refusal(status, f"{name} could not go on: {error.text.rstrip(' :')}")
 
 
 def _conclude(request: CalibrateRequest, console: Console, facts: Sequence[Fact]) -> int:
     """Characterise, compare with the user's meter if given, keep and show."""
-    opened = next((f.data for f in facts if isinstance(f, Event) and f.name == "opened"), None)
-    if opened is None:
-        raise Refusal(BAD_FILE, f"{request.journal}: not a journal of this program (no beginning)")
+    opened = next(f.data for f in facts if isinstance(f, Event) and f.name == "opened")
     device = from_object(DeviceFacts, opened["device"])
     meter = from_object(MeterFacts, opened["meter"])
     book = open_book(facts)
@@ -149,13 +175,18 @@ def _conclude(request: CalibrateRequest, console: Console, facts: Sequence[Fact]
     if found.calibration is None:
         text = "the readings do not follow the load: too few changes, or too small a swing"
         raise Refusal(METRIC_MISSING, f"{found.name} cannot be characterised: {text}")
-    if request.against is not None:
+    if request.against is None:
+        correction = recall(found, device).correction
+    else:
         correction = _correct(request.against, book, found.calibration, opened["started_at"])
-        found = replace(found, correction=correction)
+    found = replace(found, correction=correction)
     kept = keep(found, device)
     show(found, console)
     if kept is not None:
         say(console, f"Kept for later runs on {device.name}: {kept}")
+    elif device.kind == "gpu":
+        why = f"{cache_dir() / FOLDER} could not be written" if device.uuid else "it has no UUID"
+        say(console, f"Not kept for later runs on {device.name}: {why}")
     write_json(request, json.dumps(asdict(found), indent=2) + "\n")
     return OK
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -15,45 +14,13 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import IO
 
+from bench.cli.printed import CHUNK_BYTES, Printed
 from bench.cli.refusal import Refusal
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 STDOUT_FD, STDERR_FD = 1, 2
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 STRAGGLERS_S = 0.5
-CHUNK_BYTES = 1 << 16
-LONGEST_LINE = 1 << 20
-_LINE_END = re.compile(rb"[\r\n]+")
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
-
-
-class Units:
-    """Looks in what a command prints for the units of work it says it did."""
-
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        self.last: float | None = None
-        self._pattern = pattern
-        self._lock = threading.Lock()
-
-    def take(self, line: bytes) -> None:
-        """Group 1 of the line's last match as a number; what is no number is passed over."""
-        for match in self._pattern.finditer(line.decode("utf-8", "replace")):
-            value = number(match[1])
-            if value is not None:
-                with self._lock:
-                    self.last = value
-
-
-def number(text: str | None) -> float | None:
-    """A number above 0 as programs print it: 12, 1.5e6, 1,234,567, 1_000; else None."""
-    text = (text or "").strip()
-    if _GROUPED.fullmatch(text):
-        text = text.replace(",", "")
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value < float("inf") else None
 
 
 class Child:
@@ -65,13 +32,15 @@ class Child:
         self._command = command
         self._quiet_stdout = quiet_stdout
         self._process: subprocess.Popen[bytes] | None = None
+        self._readers: list[threading.Thread] = []
 
-    def run(self, units: Units | None) -> int:
+    def run(self, printed: Printed | None) -> int:
         """Run it to its end: its exit status, 128 + n after signal n. A Refusal says, with the
-        status of a shell, that it cannot be started."""
+        status of a shell, that it cannot be started. What it prints is also ``printed``, all of it
+        once ``hear_out`` has returned."""
         if self.signalled is not None:
             raise Refusal(128 + self.signalled, "interrupted before the command was started")
-        pipe = subprocess.PIPE if units is not None else None
+        pipe = subprocess.PIPE if printed is not None else None
         stdout = pipe or (STDERR_FD if self._quiet_stdout else None)
         try:
             process = subprocess.Popen(self._command, stdout=stdout, stderr=pipe)
@@ -79,14 +48,18 @@ class Child:
             raise refused(self._command[0], error) from error
         self._process = process
         stdout_fd = STDERR_FD if self._quiet_stdout else STDOUT_FD
-        readers = list(_readers(process, units, stdout_fd)) if units is not None else []
+        if printed is not None:
+            self._readers = list(_readers(process, printed, stdout_fd))
         try:
             status = process.wait()
         finally:
             self._process = None
-        for reader in readers:
-            reader.join(STRAGGLERS_S)
         return 128 - status if status < 0 else status
+
+    def hear_out(self) -> None:
+        """Wait for what it wrote last, but not for what it left in the background."""
+        for reader in self._readers:
+            reader.join(STRAGGLERS_S)
 
     @contextlib.contextmanager
     def heeding(self) -> Iterator[None]:
@@ -115,26 +88,21 @@ def refused(name: str, error: OSError) -> Refusal:
 
 
 def _readers(
-    process: subprocess.Popen[bytes], units: Units, stdout_fd: int
+    process: subprocess.Popen[bytes], printed: Printed, stdout_fd: int
 ) -> Iterator[threading.Thread]:
-    """Threads that pass on what it writes, and look into it."""
+    """Threads that pass on what it writes, and keep its end."""
     for pipe, fd in ((process.stdout, stdout_fd), (process.stderr, STDERR_FD)):
         assert pipe is not None, "both are piped"
-        reader = threading.Thread(target=_tee, args=(pipe, fd, units), daemon=True)
+        reader = threading.Thread(target=_tee, args=(pipe, fd, printed), daemon=True)
         reader.start()
         yield reader
 
 
-def _tee(pipe: IO[bytes], fd: int, units: Units) -> None:
+def _tee(pipe: IO[bytes], fd: int, printed: Printed) -> None:
     """Until its end, or until nobody reads it any more: then the command is to hear of it too."""
-    waiting = b""
     with pipe, contextlib.suppress(OSError):
         while data := os.read(pipe.fileno(), CHUNK_BYTES):
+            printed.take(pipe.fileno(), data)
             left = memoryview(data)
             while left:
                 left = left[os.write(fd, left) :]
-            *lines, waiting = _LINE_END.split(waiting + data)
-            for line in lines:
-                units.take(line)
-            waiting = waiting[-LONGEST_LINE:]
-    units.take(waiting)

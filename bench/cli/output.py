@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from bench.machine import legible
 from bench.store import StoreError
 
 if TYPE_CHECKING:
@@ -99,8 +102,33 @@ def write_json(request: Asked, text: str) -> None:
             sys.stdout.buffer.write(text.encode())
             sys.stdout.buffer.flush()
         else:
-            Path(request.json_out).write_text(text, encoding="utf-8")
+            write_whole(Path(request.json_out), text)
     except OSError as error:
-        place = "stdout" if request.to_stdout else request.json_out
+        place = "stdout" if request.to_stdout else legible(request.json_out)
         why = f"cannot write {place}: {error.strerror}; name another file with --json"
         raise StoreError(why) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing: what stood there before stays until the new text lies beside it.
+
+    A device or a pipe, and a file in a folder that takes no other, is written where it is. OSError
+    when that fails.
+    """
+    data = text.encode()
+    path = path.resolve()
+    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+        path.write_bytes(data)
+        return
+    temporary = path.with_name(f".bench-{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        with contextlib.suppress(OSError):
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.refusal import STORAGE, USAGE, Refusal
+from bench.machine import legible
 from bench.records.run import GradeName
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ class Request:
         return self.json_out == "-"
 
     @property
-    def meter_spec(self) -> str:
+    def instrument(self) -> str:
         """The instrument asked for, --assume-watts folded in."""
         return self.meter if self.assume_watts is None else f"assumed:{self.assume_watts:g}"
+
+    @property
+    def meter_spec(self) -> str:
+        """The same as a record says it, whatever bytes a file's name holds."""
+        return legible(self.instrument)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

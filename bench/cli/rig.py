@@ -115,7 +115,7 @@ def _open_meter(
     from bench.meters import open_meter
 
     try:
-        return open_meter(request.meter_spec, target.facts, simulated, clock)
+        return open_meter(request.instrument, target.facts, simulated, clock)
     except MeterError as error:
         raise Refusal(ENVIRONMENT, str(error)) from error
     except ValueError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import errno
 import io
 import json
-import math
 import os
 import re
 import shutil
@@ -18,19 +18,22 @@ from pathlib import Path
 import bench
 from bench.book import open_book
 from bench.calibrations import recall
-from bench.cli.child import NOT_EXECUTABLE, NOT_FOUND, Child, Units
-from bench.cli.output import Steady, write_json
+from bench.cli.child import NOT_EXECUTABLE, NOT_FOUND, Child
+from bench.cli.matching import LEAST_UNITS, MOST_UNITS
+from bench.cli.output import Steady, write_json, write_whole
+from bench.cli.printed import Printed
 from bench.cli.refusal import BUSY, ENVIRONMENT, METRIC_MISSING, OK, STORAGE, USAGE, Refusal
 from bench.cli.request import Request, check
 from bench.cli.rig import Target, find_target, open_rig
 from bench.cli.session import await_device
 from bench.ledger import idle_power
+from bench.machine import legible
 from bench.metered import Metering
 from bench.ports import Meter, MeterError
 from bench.records.journal import Fact
 from bench.records.run import Idle, MeterFacts
+from bench.report.foreign import clean
 from bench.report.stretch import lines
-from bench.report.text import clean
 from bench.store import Busy, Journal, StoreError, device_lock, new_run_id
 from bench.stretch import SCHEMA, Setting, Stretch, StretchRecord, read
 
@@ -58,11 +61,14 @@ def run_metered(request: RunRequest) -> int:
     if target.note is not None:
         tell([target.note])
     try:
-        with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
+        with (
+            contextlib.ExitStack() as heeding,
+            device_lock(target.facts.uuid or target.facts.kind, wait=request.wait),
+        ):
             await_device(target.facts, wait=request.wait)
             meter = open_rig(request, target, None).meter
             try:
-                return _run(request, target, meter, pattern)
+                return _Run(request, target, meter, pattern, heeding).run()
             finally:
                 meter.stop()
     except Busy as error:
@@ -87,12 +93,13 @@ def _checked(request: RunRequest) -> re.Pattern[str] | None:
         raise Refusal(USAGE, text)
     if not 1 <= request.repeat <= MAX_REPEATS:
         raise Refusal(USAGE, f"--repeat {request.repeat}: use 1 to {MAX_REPEATS}")
-    for option, value, most in (
-        ("--units", request.units, math.inf),
-        ("--idle", request.idle_s, MAX_IDLE_S),
-    ):
-        if value is not None and not (0 < value < math.inf and value <= most):
-            raise Refusal(USAGE, f"{option} {value:g}: use a number above 0, at most {most:g}")
+    if request.idle_s is not None and not 0 < request.idle_s <= MAX_IDLE_S:
+        raise Refusal(
+            USAGE, f"--idle {request.idle_s:g}: use seconds above 0, at most {MAX_IDLE_S:g}"
+        )
+    if request.units is not None and not LEAST_UNITS <= request.units <= MOST_UNITS:
+        text = f"use a number from {LEAST_UNITS:g} to {MOST_UNITS:g}"
+        raise Refusal(USAGE, f"--units {request.units:g}: {text}")
     if request.units is not None and request.units_regex is not None:
         raise Refusal(USAGE, "--units and --units-regex exclude each other: give one of them")
     if request.kept:
@@ -134,33 +141,106 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     return pattern
 
 
-def _run(request: RunRequest, target: Target, meter: Meter, pattern: re.Pattern[str] | None) -> int:
-    known = recall(meter.facts(), target.facts)
-    if request.require_energy and known.source == "none":
-        raise Refusal(METRIC_MISSING, f"no energy can be had: {known.reason}")
-    started = dt.datetime.now(dt.UTC)
-    child = Child(request.command, quiet_stdout=request.to_stdout)
-    stretches: list[Stretch] = []
-    try:
-        metering = Metering(meter, fresh=True)
-        with metering:
-            if request.idle_s is not None:
-                metering.idle(request.idle_s)
-            with child.heeding():
-                status = _repeat(request, child, metering, pattern, stretches)
-    except MeterError as error:
-        raise Refusal(ENVIRONMENT, str(error)) from error
-    record = _record(
-        request,
-        target,
-        known,
-        started=started,
-        status=status,
-        facts=metering.facts,
-        stretches=stretches,
-    )
-    tell(lines(record))
-    return _end(request, record, metering.facts)
+class _Run:
+    """One command as often as asked under an open meter.
+
+    Once it may begin, signals are heeded in ``heeding``'s scope, which holds until the report
+    stands: what is measured is not lost to one that comes late.
+    """
+
+    def __init__(
+        self,
+        request: RunRequest,
+        target: Target,
+        meter: Meter,
+        pattern: re.Pattern[str] | None,
+        heeding: contextlib.ExitStack,
+    ) -> None:
+        self._request = request
+        self._target = target
+        self._meter = meter
+        self._pattern = pattern
+        self._heeding = heeding
+        self._child = Child(request.command, quiet_stdout=request.to_stdout)
+        self._stretches: list[Stretch] = []
+        self._unsearched: str | None = None
+
+    def run(self) -> int:
+        """Measure, reckon, tell: the command's status."""
+        known = recall(self._meter.facts(), self._target.facts)
+        if self._request.require_energy and known.source == "none":
+            raise Refusal(METRIC_MISSING, f"no energy can be had: {known.reason}")
+        started = dt.datetime.now(dt.UTC)
+        try:
+            with Metering(self._meter, fresh=True) as metering:
+                if self._request.idle_s is not None:
+                    metering.idle(self._request.idle_s)
+                self._heeding.enter_context(self._child.heeding())
+                status = self._repeat(metering)
+        except MeterError as error:
+            raise Refusal(ENVIRONMENT, str(error)) from error
+        record = self._record(known, started, status, metering.facts)
+        tell(lines(record))
+        return _end(self._request, record, metering.facts)
+
+    def _repeat(self, metering: Metering) -> int:
+        """Run it as often as asked, or until it fails or was asked to end: its last status."""
+        status = OK
+        for _ in range(self._request.repeat):
+            printed = Printed(self._pattern) if self._pattern is not None else None
+            try:
+                with metering.stretch(self._stretches.append):
+                    status = self._child.run(printed)
+            except Refusal:
+                self._stretches.pop()
+                if self._child.signalled is None or not self._stretches:
+                    raise
+                break
+            units = self._request.units if printed is None else self._found(printed)
+            self._stretches[-1] = replace(self._stretches[-1], units=units)
+            if status != OK or self._child.signalled is not None:
+                break
+        return status
+
+    def _found(self, printed: Printed) -> float | None:
+        """The units that it printed; a pattern that was given up once is not tried again."""
+        self._child.hear_out()
+        if self._unsearched is not None:
+            return None
+        try:
+            return printed.units()
+        except OSError as error:  # TimeoutError is one
+            self._unsearched = f"the pattern was given up: {error.strerror or error}"
+            return None
+
+    def _record(
+        self, meter: MeterFacts, started: dt.datetime, status: int, facts: list[Fact]
+    ) -> StretchRecord:
+        book = open_book(facts)
+        idle = Idle(None, "not measured: ask for it with --idle SECONDS")
+        if self._request.idle_s is not None:
+            idle = idle_power(book, meter)
+        reading = read(Setting(book, self._target.facts, meter, idle), self._stretches)
+        return StretchRecord(
+            schema=SCHEMA,
+            version=bench.__version__,
+            started_at=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            command=tuple(map(legible, self._request.command)),
+            units_from=self._units_from(),
+            exit_status=status,
+            device=self._target.facts,
+            meter=meter,
+            idle=idle,
+            stretches=reading.stretches,
+            figures=reading.figures,
+            validity=reading.validity,
+        )
+
+    def _units_from(self) -> str | None:
+        if self._request.units_regex is None:
+            return None if self._request.units is None else "--units"
+        text = f"--units-regex {legible(self._request.units_regex)}"
+        return text if self._unsearched is None else f"{text} ({self._unsearched})"
 
 
 def _end(request: RunRequest, record: StretchRecord, facts: list[Fact]) -> int:
@@ -174,69 +254,6 @@ def _end(request: RunRequest, record: StretchRecord, facts: list[Fact]) -> int:
     if record.exit_status == OK and request.require_energy and record.figures.joules is None:
         raise Refusal(METRIC_MISSING, f"no energy could be had: {record.figures.reason}")
     return record.exit_status
-
-
-def _repeat(
-    request: RunRequest,
-    child: Child,
-    metering: Metering,
-    pattern: re.Pattern[str] | None,
-    stretches: list[Stretch],
-) -> int:
-    """Run it as often as asked, or until it fails or was asked to end: its last status."""
-    status = OK
-    for _ in range(request.repeat):
-        found = Units(pattern) if pattern is not None else None
-        try:
-            with metering.stretch(stretches.append):
-                status = child.run(found)
-        except Refusal:
-            stretches.pop()
-            if child.signalled is None or not stretches:
-                raise
-            break
-        units = request.units if found is None else found.last
-        stretches[-1] = replace(stretches[-1], units=units)
-        if status != OK or child.signalled is not None:
-            break
-    return status
-
-
-def _record(
-    request: RunRequest,
-    target: Target,
-    meter: MeterFacts,
-    *,
-    started: dt.datetime,
-    status: int,
-    facts: list[Fact],
-    stretches: list[Stretch],
-) -> StretchRecord:
-    book = open_book(facts)
-    idle = Idle(None, "not measured: ask for it with --idle SECONDS")
-    if request.idle_s is not None:
-        idle = idle_power(book, meter)
-    reading = read(Setting(book, target.facts, meter, idle), stretches)
-    return StretchRecord(
-        schema=SCHEMA,
-        version=bench.__version__,
-        started_at=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        command=request.command,
-        units_from=_units_from(request),
-        exit_status=status,
-        device=target.facts,
-        meter=meter,
-        idle=idle,
-        stretches=reading.stretches,
-        figures=reading.figures,
-        validity=reading.validity,
-    )
-
-
-def _units_from(request: RunRequest) -> str | None:
-    if request.units_regex is not None:
-        return f"--units-regex {request.units_regex}"
-    return None if request.units is None else "--units"
 
 
 def _keep(request: RunRequest, record: StretchRecord, facts: list[Fact]) -> None:
@@ -254,8 +271,9 @@ def _keep(request: RunRequest, record: StretchRecord, facts: list[Fact]) -> None
 
 def _write(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as out:
-            out.write(text)
+        write_whole(path, text)
     except OSError as error:
-        why = f"cannot write {path}: {error.strerror}; choose another folder with --out"
+        why = (
+            f"cannot write {legible(str(path))}: {error.strerror}; choose another folder with --out"
+        )
         raise StoreError(why) from error

@@ -237,6 +237,8 @@ def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int
     for name, error in outcome.failures.items():
         never_began = error.kind == "device" and name not in outcome.workloads
         return ENVIRONMENT if never_began else FAILURE_STATUS[error.kind]
+    if any(code.name == "GPU_LOST" for code in record.validity.codes):
+        return DEVICE_FAILED
     if record.validity.status == "invalid":
         return INVALID
     energy = [w.metrics.joules_per_unit for w in record.workloads]

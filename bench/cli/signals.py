@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from bench.cli.refusal import Refusal
-from bench.measure import Interrupted
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], None]
@@ -29,7 +28,13 @@ def refusing() -> Iterator[None]:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Each raises Interrupted, once; what follows is not disturbed again."""
-    _install(_interrupt)
+    from bench.measure import Interrupted
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        _install(_deaf)
+        raise Interrupted(number)
+
+    _install(interrupt)
     try:
         yield
     finally:
@@ -46,11 +51,6 @@ def _install(handler: Handler) -> None:
 def _refuse(number: int, _frame: FrameType | None) -> None:
     _install(_deaf)
     raise Refusal(128 + number, "interrupted before anything was measured")
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    _install(_deaf)
-    raise Interrupted(number)
 
 
 def _deaf(_number: int, _frame: FrameType | None) -> None:

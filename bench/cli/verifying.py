@@ -13,6 +13,7 @@ import bench
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import BAD_FILE, OK, STORAGE, Refusal
 from bench.derive import rederived
+from bench.machine import legible
 from bench.records.record import RunRecord
 from bench.report.differences import Difference, differences, lines
 from bench.report.screen import say
@@ -72,7 +73,7 @@ def run_verify(request: VerifyRequest) -> int:
 
 def verify(path: Path) -> Finding:
     """One record against its journal."""
-    file = str(path)
+    file = legible(str(path))
     try:
         record = load(path)
         place = find_journal(path, record.run_id)
@@ -82,7 +83,7 @@ def verify(path: Path) -> Finding:
         journal = read_journal(place)
         expected = _again(record, journal)
     except BadRecord as error:
-        return Finding(file, "unreadable", error=str(error))
+        return Finding(file, "unreadable", error=legible(str(error)))
     found = tuple(differences(to_object(record), to_object(expected)))
     status: Literal["different", "verified"] = "different" if found else "verified"
     return Finding(file, status, record.software.derived_by, len(journal.facts), found)

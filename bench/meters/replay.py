@@ -16,7 +16,8 @@ import numpy as np
 
 from bench.characterise import FIELDS, update_period
 from bench.energy import Series
-from bench.meters.trace import BadTrace, lines_of, read_table
+from bench.machine import legible
+from bench.meters.trace import BadTrace, largest, lines_of, read_table
 from bench.ports import Clock
 from bench.records.journal import Field, Sample, from_line
 from bench.records.run import MeterFacts, SensorFacts
@@ -46,7 +47,7 @@ class ReplayMeter:
             raise BadTrace(f"{path}: holds no power and no energy; name a recording of a meter")
         self._facts = MeterFacts(
             source="replay",
-            name=f"replay of {path.name}",
+            name=f"replay of {legible(path.name)}",
             sensor=SensorFacts(update_s=self._update_s(power) if power else None),
             mismatch=True,
             capabilities=fields,
@@ -141,6 +142,9 @@ def _journal(path: Path) -> list[Sample]:
 def _checked(sample: Sample) -> Sample:
     """The sample with numbers that are finite; ValueError or TypeError otherwise."""
     times = (sample.t_s, sample.value, sample.reported_s or 0.0)
-    if sample.field not in get_args(Field) or not all(map(math.isfinite, times)):
+    known = sample.field in get_args(Field)
+    if not (
+        known and all(map(math.isfinite, times)) and abs(sample.value) <= largest(sample.field)
+    ):
         raise ValueError(sample.field)
     return sample

@@ -179,11 +179,20 @@ class Sampling:
             return [Event(t_s, "meter_field_lost", data)]
         unchanged = self._said.get(reading.field) == reading.value
         self._said[reading.field] = reading.value
-        if unchanged and reading.field not in POWER_FIELDS:
+        if unchanged and not self._shows_polls(reading.field):
             return []
         return [
             Sample(t_s, reading.field, reading.value, _on_monotonic(reading.stamp_s, self._pair))
         ]
+
+    def _shows_polls(self, field: Field) -> bool:
+        """Whether its every reading is kept, so that the journal tells when anyone looked.
+
+        Power, or where none is read the counter.
+        """
+        return field in POWER_FIELDS or (
+            field == "energy_j" and POWER_FIELDS.isdisjoint(self._said)
+        )
 
 
 def trouble(t_s: float, code: str, text: str) -> Event:

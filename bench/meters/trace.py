@@ -22,6 +22,8 @@ from bench.energy import Array, Series
 
 LARGEST_BYTES = 64 << 20
 LONGEST_LINE = 1 << 20
+LARGEST_W, LARGEST_J = 1e9, 1e15
+"""More than any device draws, or has drawn since it was built."""
 UNIX_S = 1e8
 """Times above this count from 1970: a span of three years, were they relative."""
 LATEST_S = 1e11
@@ -157,11 +159,24 @@ def _parsed(path: Path, rows: Iterator[tuple[int, str]], separator: str, layout:
         last_s = t_s
         times.append(t_s)
         for name, (at, scale) in layout.columns.items():
-            value = _number(path, number, _cell(path, number, cells, at), separator) * scale
+            text = _cell(path, number, cells, at)
+            value = _number(path, number, text, separator) * scale
+            if abs(value) > largest(name):
+                what = f"holds {text[:40]}, more than {largest(name):g} {_unit(name)}"
+                raise _bad(path, number, what, "correct or delete it")
             values[name].append(value)
     if len(times) < 2:
         raise BadTrace(f"{path}: fewer than two rows of numbers; give a recording over time")
     return Table(np.array(times), {name: np.array(column) for name, column in values.items()})
+
+
+def largest(name: str) -> float:
+    """The most, in SI, that a quantity of that name can be."""
+    return LARGEST_J if name.endswith("_j") else LARGEST_W
+
+
+def _unit(name: str) -> str:
+    return "J" if name.endswith("_j") else "W"
 
 
 def _cell(path: Path, number: int, cells: list[str], at: int) -> str:

@@ -75,8 +75,9 @@ class Calibration:
     """A sensor characterised under a seeded on/off load of its own card.
 
     ``residual`` is the RMS misfit over the load's swing, ``swing_w`` that swing as the sensor saw
-    it, ``counter_ratio`` the energy counter over the integral of the readings; ``plot`` holds
-    (s, W read, W fitted) for a picture, at most a few hundred points.
+    it, ``counter_ratio`` the energy counter over the integral of the readings and
+    ``steady_ratio`` the same on a steady load; ``plot`` holds (s, W read, W fitted) for a
+    picture, at most a few hundred points.
     """
 
     sensor: SensorFacts
@@ -89,6 +90,7 @@ class Calibration:
     driver: str | None = None
     vbios: str | None = None
     plot: tuple[tuple[float, float, float], ...] = ()
+    steady_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

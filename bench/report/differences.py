@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.text import clean
+from bench.report.foreign import clean
 
 TOLERANCE = 1e-9
 SHOWN = 20

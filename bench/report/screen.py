@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bench.records.run import Estimate
-from bench.report.text import clean, duration, half_width, per_unit, rate
+from bench.report.foreign import clean
+from bench.report.text import duration, half_width, per_unit, rate
 
 if TYPE_CHECKING:
     from rich.console import Console

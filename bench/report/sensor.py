@@ -25,7 +25,7 @@ def show(meter: MeterFacts, console: Console) -> None:
     """Print a characterised meter."""
     found = meter.calibration
     assert found is not None, "only a calibrated meter is shown"
-    for line in lines(found.plot, console.width, PLOT_HEIGHT):
+    for line in lines(found.plot, console.width, PLOT_HEIGHT, console.encoding):
         say(console, line)
     for line in (*_figures(found), *(_correction(meter.correction) if meter.correction else ())):
         say(console, line)
@@ -44,6 +44,8 @@ def _figures(found: Calibration) -> list[str]:
     ]
     if found.counter_ratio is not None:
         figures.append(f"counter over integral of the readings  {found.counter_ratio:.4f}")
+    if found.steady_ratio is not None:
+        figures.append(f"counter over integral, steady          {found.steady_ratio:.4f}")
     return figures
 
 

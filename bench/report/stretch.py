@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.records.run import Estimate
-from bench.report.text import clean, half_width, si
+from bench.report.foreign import clean
+from bench.report.text import half_width, si
 from bench.stretch import StretchRecord
 
 NO_ENERGY = "NO_ENERGY"

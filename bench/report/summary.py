@@ -9,8 +9,9 @@ from bench.plan import GRADES
 from bench.records.market import Money, Option
 from bench.records.record import RunRecord
 from bench.records.run import Metrics, WorkloadRecord
+from bench.report.foreign import clean
 from bench.report.screen import say
-from bench.report.text import clean, half_width, per_unit, rate
+from bench.report.text import half_width, per_unit, rate
 from bench.verdict.sentence import dollars
 
 if TYPE_CHECKING:

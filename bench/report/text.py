@@ -1,20 +1,14 @@
-"""Numbers and foreign strings as text for a terminal."""
+"""Numbers as text for a terminal."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
 
 from bench.records.run import Estimate
 from bench.verdict.sentence import figures
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 SYMBOL = {"hash": "H", "token": "tok"}
-
-
-def clean(text: str) -> str:
-    """Foreign text made safe for a terminal or log: no control, escape or bidi characters."""
-    return "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} else c for c in text)
 
 
 def si(value: float, unit: str) -> str:

@@ -19,9 +19,10 @@ def save(record: RunRecord, folder: Path) -> Path:
     """Write the record beside its journal: temporary file, fsync, link; refuses to overwrite."""
     path = folder / f"{record.run_id}.json"
     temporary = folder / f".{record.run_id}.json.tmp"
+    data = to_json(record).encode()
     try:
-        with temporary.open("w", encoding="utf-8") as out:
-            out.write(to_json(record))
+        with temporary.open("wb") as out:
+            out.write(data)
             out.flush()
             os.fsync(out.fileno())
         os.link(temporary, path)

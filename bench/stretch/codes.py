@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from bench.plan import GRADES
@@ -34,9 +33,9 @@ def codes(
     if setting.meter.source in ("none", "assumed"):
         return
     yield from _processes(setting)
-    updates_s = [each.best.update_s for each in taken if each.best] or [math.inf]
+    updates_s = [each.best.update_s for each in taken if each.best]
     shortest_s = min(each.seconds for each in booked)
-    if not figures.joules or shortest_s < FEWEST_UPDATES * max(updates_s):
+    if updates_s and shortest_s < FEWEST_UPDATES * max(updates_s):
         text = f"{shortest_s:.3g} s is less than two updates of the meter: repeat it or lengthen it"
         yield Code("SHORT_WINDOW", text, fatal=False)
 

@@ -108,14 +108,17 @@ def polled(
 
     What is not known of the sensor: the update period is taken from the readings, the window is
     ``window_s``, else one update. Where the load steps between two updates is not known:
-    step·update/√12 an edge. How far a sensor smears or delays a step is ``lag_u_j``. None where
-    readings cover too little of the stretch.
+    step·update/√12 an edge. How far a sensor smears or delays a step is ``lag_u_j``. Readings that
+    changed too seldom to tell a period: ``_seldom``. None where readings cover too little of the
+    stretch.
     """
     near = power.between(stretch.quiet_from_s, stretch.quiet_to_s)
     known = sensor if sensor is not None else SensorFacts()
-    update_s = known.update_s or _update_s(near)
     if known.window_s is not None:
         window_s = known.window_s
+    update_s = known.update_s or _update_s(near)
+    if update_s is None:
+        return _seldom(near, stretch, replace(known, window_s=window_s))
     seen_s = update_s if window_s is None else window_s
     known = replace(known, update_s=update_s, window_s=seen_s)
     joules = held_energy(
@@ -160,8 +163,19 @@ def _mean_w(t_s: Array, joules: Array) -> float:
     return float((joules[-1] - joules[0]) / (t_s[-1] - t_s[0]))
 
 
-def _update_s(power: Series) -> float:
-    """The median time between changes of the reading; without two changes, between readings."""
+def _update_s(power: Series) -> float | None:
+    """The median time between changes of the reading; fewer than three of them do not tell."""
     changes = change_instants(power)
-    times = changes.t_s if len(changes) > 2 else power.t_s
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return float(np.median(np.diff(changes.t_s))) if len(changes) > 2 else None
+
+
+def _seldom(near: Series, stretch: Stretch, sensor: SensorFacts) -> Reckoning | None:
+    """By readings that changed at most twice: an update period is no longer than the longest that
+    one of them stood, and each edge may be off by that much of all that they range over."""
+    joules = held_energy(near, stretch.start_s, stretch.end_s, hold_shift_s(sensor))
+    if joules is None:
+        return None
+    instants = (near.t_s[:1], change_instants(near).t_s, near.t_s[-1:])
+    update_s = float(np.max(np.diff(np.concatenate(instants))))
+    open_j = float(np.ptp(near.value)) * max(update_s, sensor.window_s or 0.0)
+    return Reckoning(joules, math.sqrt(2) * open_j / UNIFORM, open_j / math.sqrt(3), update_s)

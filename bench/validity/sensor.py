@@ -110,7 +110,9 @@ def _frozen(e: Evidence) -> Iterator[Code]:
     rounded = all(bool(np.all(x.value == np.round(x.value))) for x in blocks)
     always = all(bool(np.ptp(readings.value) == 0) for readings in blocks)
     longest_s, watts = max(stood)
-    if always or (longest_s > limit_s and not rounded):
+    if always:
+        longest_s = math.fsum(seconds for seconds, _ in stood)
+    if longest_s > limit_s and (always or not rounded):
         text = f"{watts:.1f} W in every reading for {longest_s:.1f} s under load"
         yield fatal("POWER_FROZEN", f"{text}: the sensor is stuck; reload the driver")
 

@@ -271,3 +271,8 @@ def test_a_device_in_use_is_not_measured_twice(bench):
         status, _, err = bench("--device", "sim:h100")
     assert status == 5
     assert "--wait" in err
+
+
+def test_a_card_lost_in_mid_run_is_a_failure_of_the_device(tmp_path):
+    got, _, err = shell("$RUN --sim-fault lost", tmp_path)
+    assert got == 6, err

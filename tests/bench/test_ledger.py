@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -324,3 +325,43 @@ def test_a_correction_moves_idle_as_it_moves_the_work():
     assert corrected.watts.mid == pytest.approx(shown_w)
     assert corrected.watts_absolute.mid == pytest.approx(60.0)
     assert idle_power(book, COUNTER).watts_absolute is None
+
+
+def test_a_correction_of_other_readings_says_nothing_where_they_were_not_read():
+    """Fitted to the power readings, and the counter alone was there: the prior stands."""
+    meter = replace(COUNTER, correction=replace(CORRECTION, field="power_instant_w"))
+    book = open_book([*marks(1000, 41), *ticks(300, 41), *blocks(10, 4.0)])
+    figures = metrics(windows(book, "sha256d", meter), meter, GPU, NO_IDLE, book=book)
+    assert budget_of(figures)["gain"] == pytest.approx(0.066)
+    assert figures.joules_per_unit_absolute.mid == pytest.approx(figures.joules_per_unit.mid)
+
+
+def test_how_well_a_correction_is_known_widens_idle():
+    book = open_book([*ticks(40, 41), Span("idle", None, 10.0, 30.0)])
+    vague = replace(CORRECTION, gain=1.0, offset_w=0.0, gain_u=0.02, offset_u_w=1.0)
+    idle = idle_power(book, replace(COUNTER, correction=vague)).watts_absolute
+    half = 1.96 * math.hypot(0.02 * 40, 1.0)
+    assert idle.hi - idle.mid == pytest.approx(half, rel=0.01)
+
+
+def test_no_absolute_interval_reaches_below_nothing():
+    book = open_book([*marks(1000, 41), *ticks(1, 41), *blocks(10, 4.0)])
+    figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+    assert figures.joules_per_unit_absolute.lo == 0.0
+    assert figures.joules_per_unit_absolute.hi > 3 * figures.joules_per_unit.mid
+
+
+def test_a_host_counter_that_fell_silent_gives_no_watts():
+    host = [Sample(k * 0.05, "host_energy_j", 4.0 * k) for k in range(820) if k * 0.05 % 4 < 0.5]
+    facts = [*marks(1000, 41), *ticks(300, 41), *blocks(4, 4.0)]
+    book = open_book([*facts, *host])
+    figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+    assert figures.host_watts is None
+
+
+def test_work_that_was_not_counted_has_no_joules_and_says_so():
+    idle_hands = [Progress(k * 0.05, 0, "sha256d") for k in range(820)]
+    book = open_book([*idle_hands, *ticks(300, 41), *blocks(4, 4.0)])
+    figures = metrics(windows(book, "sha256d", COUNTER), COUNTER, GPU, NO_IDLE, book=book)
+    assert figures.joules_per_unit is None
+    assert figures.reason == "a block counted no work"

@@ -144,6 +144,10 @@ FORGED = {
     "finished_at": put("finished_at", "2026-06-27T00:00:00Z"),
     "software.kernel_sha256.x": put("software", "kernel_sha256", {"x": "00"}),
     "journal_sha256": put("journal_sha256", None),
+    "market.name": put("market", "name", "official"),
+    "market.btc_usd.value": scale("market", "btc_usd", "value", factor=2.0),
+    "profiles.asics[0].watts.value": scale("profiles", "asics", 0, "watts", "value"),
+    "host.cpu": put("host", "cpu", "a faster one"),
 }  # fmt: skip
 
 
@@ -153,12 +157,19 @@ def test_a_forged_figure_is_named(copy, path):
     assert path in copy.paths()
 
 
-def test_a_market_changed_behind_the_verdict_is_seen_in_the_verdict(copy):
+def test_a_market_changed_behind_the_verdict_is_named(copy):
     copy.edit(scale("market", "power_usd_per_j", "value", factor=3.0))
     copy.edit(lambda document: document["market"]["power_usd_per_j"].update(low=None, high=None))
-    paths = copy.paths()
-    assert "verdict.sentence" in paths
-    assert all(path.startswith("verdict.") for path in paths)
+    assert "market.power_usd_per_j.value" in copy.paths()
+
+
+def test_the_same_run_under_another_name_is_named(copy):
+    other = "20260101t000000z-abcdef"
+    copy.edit(put("run_id", other))
+    here = copy.record.parent
+    record = copy.record.rename(here / f"{other}.json")
+    copy.journal.rename(here / f"{other}.samples.jsonl.gz")
+    assert "run_id" in [found.path for found in verify(record).differences]
 
 
 def kind(lines, wanted, **fields):

@@ -73,6 +73,13 @@ def test_power_is_said_at_every_tick_and_the_rest_on_change():
     assert values(sampling.step()) == [("energy_j", 6.0), ("power_instant_w", 200.0)]
 
 
+def test_a_counter_alone_is_said_at_every_tick_so_that_its_ticks_can_be_dated():
+    turn = [Reading("energy_j", 5.0), Reading("pstate", 2.0)]
+    sampling = sampling_of(Scripted(turn, turn, turn))
+    sampling.step()
+    assert values(sampling.step()) == [("energy_j", 5.0)]
+
+
 def test_a_sample_is_dated_in_the_middle_of_its_read():
     sampling = sampling_of(Scripted([Reading("energy_j", 1.0)]), step_s=0.5)
     (sample,) = samples(sampling.step())

@@ -1,8 +1,9 @@
 import pytest
 
 from bench.records.run import Estimate
+from bench.report.foreign import clean
 from bench.report.screen import BlockLine, PlainScreen, block_text
-from bench.report.text import clean, duration, half_width, per_unit, rate
+from bench.report.text import duration, half_width, per_unit, rate
 
 
 @pytest.mark.parametrize(
