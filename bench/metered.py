@@ -358,9 +358,7 @@ class Meter(Metered):
         RuntimeError outside the ``with`` of the meter.
         """
         if not self._runs:
-            raise RuntimeError(
-                "a window lies inside the meter's own with: nothing is measured here"
-            )
+            raise RuntimeError("a window lies inside the with of its meter")
         part = Metered(name)
         start_s = time.monotonic()
         try:

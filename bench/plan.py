@@ -51,8 +51,8 @@ MOST_BLOCK_S = 30.0
 LEAST_POLL_S = 0.01
 PART_TIME = 0.8
 PHI = (math.sqrt(5) - 1) / 2
-"""Each block begins this share of a launch group later than the one before, so that blocks as long
-as a whole number of updates do not all make the same error."""
+"""Each block begins this share of a launch group (or of an update) later than the one before, so
+that blocks as long as a whole number of updates do not all make the same error."""
 
 
 def block_seconds(grade: Grade, window_s: float | None, sensor: SensorFacts | None) -> float:
@@ -148,7 +148,8 @@ def after_setup(
     sensor: SensorFacts | None,
 ) -> tuple[Step, ...]:
     """What follows once the workloads stand and the sensor is known as well as it will be."""
-    poll_s, out_s, turn_s = pace_s(sensor), run_out_s(sensor), group_s(sensor) or 0.0
+    poll_s, out_s = pace_s(sensor), run_out_s(sensor)
+    turn_s = group_s(sensor) or (sensor.update_s if sensor else None) or 0.0
     rest = Step("idle", None, grade.idle_s, grade.idle_settle_s, poll_s, run_out_s=out_s)
     idle = [rest] if metered else []
     watched = workloads[:1] if metered and grade.ranked else ()

@@ -68,5 +68,5 @@ def _backwards(tail: Tail) -> Iterator[Chunk]:
 
 
 if __name__ == "__main__":
-    found = newest(*marshal.load(sys.stdin.buffer))  # noqa: S302 - from the parent process
+    found = newest(*marshal.load(sys.stdin.buffer))
     print("" if found is None else repr(found))

@@ -116,8 +116,9 @@ def write_whole(path: Path, text: str) -> None:
     when that fails.
     """
     data = text.encode()
-    path = path.resolve()
-    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+    path = Path(os.path.realpath(path))
+    replaceable = not path.exists() or (path.is_file() and os.access(path, os.W_OK))
+    if not (replaceable and os.access(path.parent, os.W_OK)):
         path.write_bytes(data)
         return
     temporary = path.with_name(f".bench-{os.getpid()}.tmp")

@@ -94,9 +94,8 @@ def _checked(request: RunRequest) -> re.Pattern[str] | None:
     if not 1 <= request.repeat <= MAX_REPEATS:
         raise Refusal(USAGE, f"--repeat {request.repeat}: use 1 to {MAX_REPEATS}")
     if request.idle_s is not None and not 0 < request.idle_s <= MAX_IDLE_S:
-        raise Refusal(
-            USAGE, f"--idle {request.idle_s:g}: use seconds above 0, at most {MAX_IDLE_S:g}"
-        )
+        text = f"use seconds above 0, at most {MAX_IDLE_S:g}"
+        raise Refusal(USAGE, f"--idle {request.idle_s:g}: {text}")
     if request.units is not None and not LEAST_UNITS <= request.units <= MOST_UNITS:
         text = f"use a number from {LEAST_UNITS:g} to {MOST_UNITS:g}"
         raise Refusal(USAGE, f"--units {request.units:g}: {text}")
@@ -273,7 +272,5 @@ def _write(path: Path, text: str) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        why = (
-            f"cannot write {legible(str(path))}: {error.strerror}; choose another folder with --out"
-        )
-        raise StoreError(why) from error
+        why = f"cannot write {legible(str(path))}: {error.strerror}"
+        raise StoreError(f"{why}; choose another folder with --out") from error

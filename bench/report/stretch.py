@@ -64,8 +64,13 @@ def _net(record: StretchRecord) -> Iterator[str]:
 def _both(estimate: Estimate, absolute: Estimate | None, unit: str) -> str:
     text = si(estimate.mid, unit)
     if estimate.lo < estimate.hi:
-        text += f" {half_width(estimate)} repeatability"
-    return text if absolute is None else f"{text}, {half_width(absolute)} absolute"
+        text += f" {_wide(estimate, unit)} repeatability"
+    return text if absolute is None else f"{text}, {_wide(absolute, unit)} absolute"
+
+
+def _wide(estimate: Estimate, unit: str) -> str:
+    """An interval by its half, or by both its ends where it was cut off at 0."""
+    return half_width(estimate) if estimate.lo > 0 else f"(0 to {si(estimate.hi, unit)})"
 
 
 def _line(name: str, text: str) -> str:

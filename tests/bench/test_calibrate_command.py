@@ -2,14 +2,19 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
 from bench.catalogue import load_gpu
-from bench.cli import run
+from bench.cli import calibrating, run
+from bench.measure import Outcome
+from bench.ports import WorkerError
+from bench.records.run import WorkloadFacts
 from bench.simulate import card_of
 
 CARD = "sim:h100-pcie"
+BEGUN = {"sha256d": WorkloadFacts("sha256d", "cupy", "hash", None, {})}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,35 @@ def meter_csv(journal, path, *, wall, step_s=0.005):
     path.write_text("\n".join(rows) + "\n")
 
 
+@pytest.fixture
+def card(calibrated, tmp_path, monkeypatch):
+    """Concludes that calibration as if it were of a real card: the document it gives."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def conclude(*said, **device):
+        opened, *rest = facts(calibrated[1])
+        known = {"kind": "gpu", "uuid": "GPU-1", "driver": "535.1", "vbios": "96.00", **device}
+        opened["data"]["device"].update(known)
+        journal = tmp_path / "card.samples.jsonl"
+        journal.write_text("".join(json.dumps(fact) + "\n" for fact in (opened, *rest)))
+        out = tmp_path / "found"
+        assert run(["calibrate", "--journal", str(journal), *said, "--json", str(out)]) == 0
+        return json.loads(out.read_text())
+
+    return conclude
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """The exit status of a calibration whose measuring came to ``outcome``."""
+
+    def end(outcome):
+        monkeypatch.setattr(calibrating, "measure", lambda *_: outcome)
+        return run(["calibrate", "--device", CARD, "--out", str(tmp_path)])
+
+    return end
+
+
 def test_it_finds_the_sensor_of_the_profile(calibrated):
     document, _ = calibrated
     sensor = document["sensor"]
@@ -52,6 +86,8 @@ def test_it_finds_the_sensor_of_the_profile(calibrated):
     assert sensor["update_s"] == pytest.approx(0.1, rel=0.03)
     assert sensor["window_s"] == pytest.approx(0.025, abs=0.003)
     assert document["calibration"]["residual"] < 0.05
+    assert document["calibration"]["counter_ratio"] == pytest.approx(1.0, abs=0.01)
+    assert document["calibration"]["steady_ratio"] == pytest.approx(1.0, abs=0.003)
 
 
 @pytest.mark.parametrize("wall", [True, False])
@@ -68,6 +104,54 @@ def test_the_users_meter_gives_gain_and_offset(calibrated, tmp_path, wall):
     assert (found["meter"], found["field"]) == ("pmd.csv", "power_instant_w")
 
 
+def test_a_calibration_without_a_meter_keeps_the_correction_of_that_card(
+    card, calibrated, tmp_path, capsys
+):
+    meter_csv(calibrated[1], tmp_path / "pmd.csv", wall=True)
+    corrected = card("--against", str(tmp_path / "pmd.csv"))["correction"]
+    capsys.readouterr()
+    assert card()["correction"] == corrected
+    assert "against pmd.csv" in capsys.readouterr().out
+    assert card()["correction"] == corrected, "it was kept once more"
+    assert card(driver="550.1")["correction"] is None
+    assert card(uuid="GPU-2")["correction"] is None
+
+
+def test_what_cannot_be_kept_is_told(card, tmp_path, capsys):
+    (tmp_path / "cache" / "joulemark").mkdir(parents=True)
+    card()
+    assert "Kept for later runs on" in capsys.readouterr().out
+    card(uuid=None)
+    assert "Not kept for later runs on sim:h100-pcie: it has no UUID" in capsys.readouterr().out
+    for kept in (tmp_path / "cache" / "joulemark" / "calibrations").iterdir():
+        kept.unlink()
+    (tmp_path / "cache" / "joulemark" / "calibrations").rmdir()
+    (tmp_path / "cache" / "joulemark" / "calibrations").write_text("in the way")
+    card()
+    said = capsys.readouterr().out
+    assert "Not kept for later runs on" in said
+    assert str(Path("joulemark", "calibrations")) in said
+
+
+def test_a_journal_without_a_calibration_is_called_that(stored_run, capsys):
+    (journal,) = stored_run.parent.glob("*.samples.jsonl.gz")
+    for path, word in ((journal, "holds no finished calibration"), (stored_run.parent, "folder")):
+        assert run(["calibrate", "--journal", str(path)]) == 8
+        (line,) = capsys.readouterr().err.splitlines()
+        assert word in line
+        assert "give the .samples.jsonl.gz" in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "workloads", "status"),
+    [("missing", {}, 3), ("device", {}, 3), ("device", BEGUN, 6), ("bug", {}, 1)],
+)
+def test_a_workload_that_never_began_is_the_environments(kind, workloads, status, broken, capsys):
+    error = WorkerError(kind, "no driver is found. :")
+    assert broken(Outcome(workloads=workloads, failures={"sha256d": error})) == status
+    assert capsys.readouterr().err == "bench: sha256d could not go on: no driver is found.\n"
+
+
 def test_a_meter_that_saw_something_else_is_refused(calibrated, tmp_path, capsys):
     _, journal = calibrated
     rows = ["t,watts", *(f"{k * 0.01:.2f},{200 + (k % 7)}" for k in range(2000))]
@@ -82,6 +166,7 @@ def test_a_meter_that_saw_something_else_is_refused(calibrated, tmp_path, capsys
     ("said", "status", "word"),
     [
         (["--device", "cpu", "--meter", "none"], 4, "no power sensor"),
+        (["--device", "cpu"], 4, "reads no power; calibrate a card"),
         (["--device", "cpu", "--meter", "sim:h100"], 3, "does not read"),
         (["--journal", "/nowhere/x.samples.jsonl"], 8, "/nowhere"),
         (["--gpu", "0", "--device", "cpu"], 2, "exclude"),

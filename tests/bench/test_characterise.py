@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from bench.characterise import characterise, sensor_kind, update_period
+from bench.characterise import characterise, counter_ratio, sensor_kind, update_period
 from bench.characterise.boxcar import Drawn
 from bench.characterise.changes import changes, counter_tick
 from bench.energy import Series
+from bench.records.run import SensorFacts
 
 END_S = 21.0
 IDLE_W, SWING_W = 60.0, 240.0
@@ -225,6 +226,18 @@ def test_the_counter_is_compared_with_the_readings_between_its_own_ticks(factor)
     )
     assert calibration.counter_ratio == pytest.approx(factor, rel=0.003)
     assert calibration.sensor.counter_tick_s == pytest.approx(0.1, rel=0.001)
+
+
+def test_counter_and_readings_are_not_compared_where_one_is_missing():
+    random = np.random.default_rng(10)
+    board = BOARDS["RTX 30 instant"]
+    readings = seen(board, random, pattern(random))
+    sensor = SensorFacts(update_s=0.1, window_s=0.1, lag_s=0.05)
+    fell = Series(np.arange(0.05, END_S, 0.1), 100 * np.arange(0.05, END_S, 0.1) % 900)
+    assert counter_ratio(None, readings, sensor) is None
+    assert counter_ratio(fell, readings, sensor) is None
+    assert counter_ratio(fell, readings.between(-2, -1), sensor) is None
+    assert counter_ratio(fell, readings, SensorFacts()) is None
 
 
 def test_a_counter_that_rarely_ticks_has_no_tick():

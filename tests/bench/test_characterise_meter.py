@@ -1,8 +1,11 @@
 """A simulated sensor against a simulated meter whose truth is known. Takes about 5 s."""
 
+import re
+
 import numpy as np
 import pytest
 
+from bench.budget import GAIN_U, OFFSET_U_W
 from bench.characterise.boxcar import Drawn, fit
 from bench.characterise.changes import changes
 from bench.characterise.meter import LINE_U, against, align
@@ -134,6 +137,27 @@ def test_a_recording_of_a_moment_is_refused():
         against(sampled(truth, 1.5), readings, None, **NAMES)
     with pytest.raises(ValueError, match="too little to compare"):
         against(sampled(truth, 0.01).between(8, 9), readings, None, **NAMES)
+
+
+def test_a_correction_that_says_less_than_no_meter_is_refused():
+    """One value a second beside a part-time sensor, in half a minute: often too vague."""
+    refused = []
+    for seed in range(3, 9):
+        random = np.random.default_rng(seed)
+        truth = power(random, 33)
+        readings = sensor_polls(random, truth, 0.025)
+        sensor = SensorFacts(update_s=UPDATE_S, window_s=0.025)
+        try:
+            found = against(sampled(truth, 1.0), readings, sensor, **NAMES)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            for watts in (80.0, 380.0):
+                known_w = np.hypot(found.gain_u * watts, found.offset_u_w / found.gain)
+                assert known_w < 1.1 * np.hypot(GAIN_U * watts, OFFSET_U_W)
+    assert 0 < len(refused) < 6
+    sentence = re.compile(r"meter.csv: over \d+ s it fixes \d+ W only to .*faster meter")
+    assert all(map(sentence.fullmatch, refused))
 
 
 def test_a_reversed_meter_is_refused():

@@ -63,12 +63,12 @@ def test_none_are_grouped_for_one_that_sees_all_alike_or_is_unknown(sensor):
     assert group_s(sensor) is None
 
 
-def test_blocks_begin_in_ever_other_phases_of_a_group():
-    walk = after_setup(
-        GRADES["standard"], ("a", "b"), block_s=6.0, metered=True, sensor=sees(0.025)
-    )
+@pytest.mark.parametrize("window_s", [0.025, 0.1])
+def test_blocks_begin_in_ever_other_phases_of_a_group_or_an_update(window_s):
+    sensor = sees(window_s)
+    walk = after_setup(GRADES["standard"], ("a", "b"), block_s=6.0, metered=True, sensor=sensor)
     settles = [step.settle_s - 2.0 for step in walk if step.name == "block"]
-    group = group_s(sees(0.025))
+    group = group_s(sensor) or sensor.update_s
     assert all(0 <= each < group for each in settles)
     assert len({round(each / group, 3) for each in settles}) == 20
 
@@ -78,7 +78,7 @@ def test_a_load_goes_on_for_as_long_as_the_last_readings_look_beyond_the_window(
     walk = after_setup(GRADES["quick"], ("a", "b"), block_s=2.5, metered=True, sensor=sensor)
     out = [step.run_out_s for step in walk if step.name in {"idle", "block"}]
     assert out == [pytest.approx(0.55)] * 9
-    assert walk[-1].total_s == pytest.approx(0.5 + 2.5 + 0.55)
+    assert walk[-1].total_s == pytest.approx(walk[-1].settle_s + 2.5 + 0.55)
 
 
 @given(st.integers(0, 2**31 - 1))

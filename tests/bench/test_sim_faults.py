@@ -187,6 +187,32 @@ def test_a_load_locked_to_a_part_time_sensor_is_named_and_then_grouped(simulate)
         assert named or max(map(abs, errors)) < 0.01
 
 
+@pytest.mark.parametrize("window_s", [0.017, 0.04, 0.06, 0.09, 0.1, 0.11, 0.15, 1.0])
+def test_whatever_its_window_a_polled_sensor_is_not_fooled_by_a_locked_load(simulate, window_s):
+    """440 and 150 W on average, each swinging by 300 W in step with the updates, no counter."""
+
+    def locked(card):
+        watts = {"sha256d": 440.0, "decode": 150.0}
+        return replace(
+            card,
+            idle_w=22.0,
+            truth={name: Truth(watts[name] / known.units_per_s, known.units_per_s)
+                   for name, known in card.truth.items()},
+            sensors=(PowerSensor(0.1, window_s),),
+            counter=None,
+            launches=dict.fromkeys(card.truth, Launch(0.1, 200.0)),
+        )  # fmt: skip
+
+    derived, truth = simulate("h100", "standard", changed=locked)
+    assert derived.validity.status == "labelled"
+    for workload in derived.workloads:
+        known, metrics = truth[workload.name].joules_per_unit, workload.metrics
+        error = 0.01 if window_s < 0.08 else 0.005
+        assert metrics.joules_per_unit.mid == pytest.approx(known, rel=error)
+        assert metrics.joules_per_unit_absolute.lo < known < metrics.joules_per_unit_absolute.hi
+    assert derived.idle.watts.mid == pytest.approx(22.0, rel=0.01)
+
+
 def test_a_decoder_has_its_latency(simulate):
     derived, truth = simulate("h100")
     decode = next(workload for workload in derived.workloads if workload.name == "decode")
