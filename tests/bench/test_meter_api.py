@@ -75,6 +75,28 @@ def test_figures_are_asked_for_too_early_and_units_below_one():
         m.per_unit(0)
 
 
+def test_a_meter_measures_once_and_windows_lie_within():
+    m = bench.Meter(device="cpu", meter="assumed:50")
+    with pytest.raises(RuntimeError, match="window"), m.window("before"):
+        pass
+    with m:
+        pass
+    joules = m.joules
+    with pytest.raises(RuntimeError, match="once"):
+        m.__enter__()
+    with pytest.raises(RuntimeError, match="window"), m.window("after"):
+        pass
+    assert m.joules == joules
+
+
+def test_a_meter_that_could_not_be_opened_may_be_tried_again(monkeypatch, tmp_path):
+    m = bench.Meter(device="cpu")
+    monkeypatch.setattr("bench.meters.rapl.ROOT", tmp_path)
+    for _ in range(2):
+        with pytest.raises(MeterError):
+            m.__enter__()
+
+
 class Instrument:
     """A meter in this process: ticks at every poll, until it is told to fail."""
 

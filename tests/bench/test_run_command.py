@@ -1,8 +1,9 @@
-"""``bench run`` without an instrument: whose options, whose streams, whose exit status. About 4 s.
+"""``bench run`` without an instrument: whose options, whose streams, whose exit status. About 8 s.
 
 With one: ``tests/meters/test_run_command.py``.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -10,14 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from bench.cli import output, printed, running, spread_sets
 from bench.cli import run as bench
-from bench.cli import spread_sets
-from bench.cli.child import Child, number
+from bench.cli.child import Child
 from bench.cli.refusal import Refusal
 from bench.store import cache_dir
 
@@ -116,6 +117,27 @@ def test_a_reader_that_leaves_ends_the_command_too():
     assert b"energy" in said
 
 
+def test_what_is_left_in_the_background_is_not_waited_for_under_the_meter(capfd):
+    arguments = (*ASSUMED, "--units-regex", r"(\d+) rows", "--json", "-")
+    begun_s = time.monotonic()
+    status, out, _ = in_process(capfd, *arguments, "--", "sh", "-c", "sleep 60 & echo 5 rows")
+    assert status == 0
+    assert time.monotonic() - begun_s < 30
+    figures = json.loads(out)["figures"]
+    assert figures["units"] == 5
+    assert figures["seconds"] < 0.5
+
+
+def test_a_pattern_without_end_costs_the_units_alone_and_is_tried_once(capfd, monkeypatch):
+    monkeypatch.setattr(printed, "PATIENCE_S", 0.3)
+    arguments = (*ASSUMED, "--units-regex", "(a+)+b", "--repeat", "3")
+    status, _, err = in_process(capfd, *arguments, "--", "printf", "a" * 40)
+    assert status == 0
+    assert "per unit  not known" in err
+    assert "the pattern was given up: it takes longer than 0.3 s" in err
+    assert "mean of 3" in err
+
+
 def test_units_that_nothing_matched_are_unknown_and_said(capfd):
     arguments = (*ASSUMED, "--units-regex", r"(\d+) tokens")
     status, out, err = in_process(capfd, *arguments, "--", "echo", "0 tokens")
@@ -150,6 +172,9 @@ def test_a_repeat_that_fails_is_the_last(capfd, tmp_path):
         (["--no-such-option", "--", "true"], 2, "no-such-option"),
         (["--units", "0", "--", "true"], 2, "--units"),
         (["--units", "nan", "--", "true"], 2, "--units"),
+        (["--units", "1e-320", "--", "true"], 2, "from 1e-15 to 1e+18"),
+        (["--units", "1e308", "--", "true"], 2, "from 1e-15 to 1e+18"),
+        (["--units", "inf", "--", "true"], 2, "from 1e-15 to 1e+18"),
         (["--units", "1", "--units-regex", "(x)", "--", "true"], 2, "exclude"),
         (["--units-regex", "(", "--", "true"], 2, "--units-regex"),
         (["--units-regex", "x", "--", "true"], 2, "group"),
@@ -220,29 +245,78 @@ def test_an_interrupt_before_the_command_never_starts_it():
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("moment", ["read", "lines", "_end"])
+def test_a_signal_after_the_command_has_ended_loses_nothing(capfd, monkeypatch, tmp_path, moment):
+    original = getattr(running, moment)
+
+    def struck(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(running, moment, struck)
+    where = tmp_path / "record.json"
+    status, _, err = in_process(capfd, *ASSUMED, "--json", str(where), "--", "sh", "-c", "exit 3")
+    assert status == 3
+    assert "energy" in err
+    assert "interrupted" not in err
+    assert json.loads(where.read_text())["exit_status"] == 3
+
+
+# --- records that can be written, whatever names hold and disks do --------------------------------
+
+
+def test_bytes_that_are_no_text_are_kept_as_far_as_they_can_be(tmp_path):
+    folder = os.fsencode(tmp_path)
+    where, kept = folder + b"/r\xff.json", folder + b"/kept\xff"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "bench", "run", *ASSUMED, "--units-regex", b"(\\d+) \xff",
+         "--out", kept, "--json", where, "--", "printf", b"7 \xff"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"7 \xff"), done.stderr
+    with open(where, encoding="utf-8") as file:
+        record = json.load(file)
+    assert record["command"] == ["printf", "7 \ufffd"]
+    assert record["units_from"] == "--units-regex (\\d+) \ufffd"
+    assert record["figures"]["units"] == 7
+    assert sorted(name.rpartition(b".")[2] for name in os.listdir(kept)) == [b"gz", b"json"]
+
+
+@pytest.mark.parametrize("before", [None, "what stood there"])
+def test_a_full_disk_leaves_what_stood_there(capfd, monkeypatch, tmp_path, before):
+    def full(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    where = tmp_path / "record.json"
+    if before is not None:
+        where.write_text(before)
+    monkeypatch.setattr(output.os, "fsync", full)
+    status, _, err = in_process(capfd, *ASSUMED, "--json", str(where), "--", "true")
+    assert status == 7
+    assert "No space left" in err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_json_goes_through_links_and_into_devices_and_pipes(tmp_path):
+    real, link, pipe = (tmp_path / name for name in ("real", "link", "pipe"))
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    output.write_whole(link, "new")
+    assert link.is_symlink()
+    assert (real.read_text(), real.stat().st_mode & 0o777) == ("new", 0o640)
+    output.write_whole(Path("/dev/null"), "new")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    output.write_whole(pipe, "new")
+    assert os.read(reader, 9) == b"new"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
 def test_what_was_asked_to_end_before_it_began_is_not_begun():
     child = Child(["echo", "ran"], quiet_stdout=False)
     child.signalled = signal.SIGTERM
     with pytest.raises(Refusal) as refusal:
         child.run(None)
     assert refusal.value.status == 143
-
-
-# --- numbers as programs print them -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("12", 12.0), (" 1.5e6 ", 1.5e6), ("1,234,567", 1234567.0), ("1,234.5", 1234.5),
-        ("1_000", 1000.0), ("1,23", None), ("0", None), ("-3", None), ("nan", None),
-        ("inf", None), ("", None), ("tok", None), (None, None),
-    ],
-)  # fmt: skip
-def test_numbers(text, value):
-    assert number(text) == value
-
-
-@given(st.integers(min_value=1, max_value=10**15))
-def test_thousands_separators_are_read_as_written(count):
-    assert number(f"{count:,}") == count

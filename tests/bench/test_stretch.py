@@ -139,6 +139,30 @@ def test_polled_power_leaves_its_edges_open():
     assert covered / runs > 0.93
 
 
+@pytest.mark.parametrize("update_s", [0.1, 0.5, 1.0])
+def test_polled_power_that_hardly_changed_leaves_all_open_that_it_may_have_missed(update_s):
+    """A load of one second: at most two changes, from which no update period follows."""
+    power, window_s = "power_instant_w", 1.0
+    for phase_s in np.linspace(0, update_s, 9):
+        one = Stretch(2.0, 2.0 + window_s, 1.0, 3.0 + window_s)
+        polls = np.arange(1.0, one.quiet_to_s, 0.01)
+        updated = np.floor((polls - phase_s) / update_s) * update_s + phase_s
+        watts = np.where((updated >= one.start_s) & (updated < one.end_s), LOAD_W, IDLE_W)
+        facts = [Sample(float(t), power, float(w)) for t, w in zip(polls, watts, strict=True)]
+        reading = read(setting(facts), [one])
+        joules = reading.figures.joules
+        assert 0 <= joules.lo <= LOAD_W * window_s <= joules.hi
+        assert "SHORT_WINDOW" in names(reading)
+
+
+def test_polled_power_that_never_changed_is_that_power():
+    polls = np.arange(1.0, 20.0, 0.01)
+    known = SensorFacts()
+    found = polled(Series(polls, np.full(len(polls), 200.0)), around(2.0, 19.0), known, window_s=1)
+    assert found.joules == pytest.approx(200 * 17)
+    assert found.edge_u_j == 0
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 
@@ -210,7 +234,7 @@ def test_what_no_instrument_saw_is_unknown_never_zero():
     assert reading.figures.joules is None
     assert reading.figures.joules_source == "unavailable"
     assert reading.figures.reason
-    assert "SHORT_WINDOW" in names(reading)
+    assert "SHORT_WINDOW" not in names(reading), "nothing says how often the meter speaks"
 
 
 def test_shorter_than_two_updates_is_said():
@@ -218,6 +242,16 @@ def test_shorter_than_two_updates_is_said():
     reading = read(setting(journal([one])), [one])
     assert "SHORT_WINDOW" in names(reading)
     assert reading.figures.joules.mid == pytest.approx(LOAD_W * 0.019, rel=0.01)
+
+
+def test_energy_is_not_below_zero_however_little_is_known():
+    facts = [Sample(t / 100, "power_w", 60.0 + 240 * (t >= 210)) for t in range(100, 320)]
+    one = Stretch(2.0, 2.05, 1.0, 3.1, units=2.0)
+    found = read(setting(facts), [one]).figures
+    for each in (found.joules, found.joules_absolute, found.watts):
+        assert (each.lo, each.mid > 0) == (0.0, True)
+    for each in (found.joules_per_unit, found.joules_per_unit_absolute):
+        assert each.lo == 0.0
 
 
 def test_assumed_watts_are_that_power_times_the_time():

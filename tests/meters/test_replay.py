@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import time
 
 import pytest
@@ -121,6 +122,7 @@ SAMPLE = '{"kind": "sample", "t_s": 1.0, "field": "power_w", "value": 70.0}\n'
         ('{"kind": "nonsense"}\n' + SAMPLE, "line 1 is no line of a journal; restore"),
         ("{}[\n" + SAMPLE, "line 1 is no line of a journal"),
         (SAMPLE.replace("70.0", "NaN") + SAMPLE, "line 1 is no line of a journal"),
+        (SAMPLE.replace("70.0", "1e308") + SAMPLE, "line 1 is no line of a journal"),
         (SAMPLE.replace("70.0", '"70"') + SAMPLE, "line 1 is no line of a journal"),
         (SAMPLE.replace("power_w", "charm") + SAMPLE, "line 1 is no line of a journal"),
         ("[" * 100_000 + "\n" + SAMPLE, "fewer than two columns"),
@@ -150,6 +152,30 @@ def test_a_run_on_a_recording_is_labelled(file, tmp_path, monkeypatch, capsys):
     assert record["workloads"][0]["metrics"]["joules_source"] == "replayed"
     assert record["workloads"][0]["metrics"]["watts"]["mid"] == pytest.approx(204, abs=2)
     assert "METER_MISMATCH" in [code["name"] for code in record["validity"]["codes"]]
+
+
+def test_a_clock_of_gigahertz_is_no_power(file):
+    clock = SAMPLE.replace("power_w", "sm_clock_hz").replace("70.0", "1.98e9")
+    meter = ReplayMeter(file(SAMPLE + clock, "a.samples.jsonl"), VirtualClock())
+    assert meter.facts().capabilities == ("power_w", "sm_clock_hz")
+
+
+def test_a_recording_whose_name_is_no_text_gives_a_record_that_stands(tmp_path, capsys):
+    path = os.fsencode(tmp_path) + b"/t\xff.csv"
+    with open(path, "w", encoding="ascii") as out:
+        out.write("t_s,watts\n" + "".join(f"{k / 5},{200 + k % 9}\n" for k in range(5 * 200)))
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/out\xff")
+    asked = ["all", "--device", "sim:rtx4090", "--grade", "quick", "--out", folder]
+    assert run([*asked, "--meter", f"replay:{os.fsdecode(path)}"]) == 0
+    (saved,) = (f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".json"))
+    with open(saved, encoding="utf-8") as file:
+        record = json.load(file)
+    assert record["plan"]["meter"].endswith("/t\ufffd.csv")
+    assert record["meter"]["name"] == "replay of t\ufffd.csv"
+    capsys.readouterr()
+    assert run(["verify", "--json", "-", saved]) == 0
+    (found,) = json.loads(capsys.readouterr().out.encode())["files"]
+    assert "/out\ufffd/" in found["file"]
 
 
 def test_a_bad_recording_is_a_wrong_use(file, tmp_path, capsys):

@@ -77,6 +77,8 @@ def test_wall_clocks(written, first, second):
         ("t_s,watts\n0,100\n1,12W\n", "line 3 has no number in '12W'; give plain numbers"),
         ("t_s,watts\n0,100\n1,1_000\n", "line 3 has no number in '1_000'"),
         ("t_s,watts\n0,100\nsoon,1\n", "line 3 has no time in 'soon'; give seconds or ISO 8601"),
+        ("t_s,watts\n0,100\n1,1e308\n", "line 3 holds 1e308, more than 1e+09 W; correct or"),
+        ("t_s,power_kw\n0,1\n1,-2e6\n", "line 3 holds -2e6, more than 1e+09 W"),
         ("t_s,watts\n1,100\n1,100\n", "line 3 does not come later in time; give times that rise"),
         ("t_s,watts\n2,100\n1,100\n", "line 3 does not come later in time"),
         ("t_s,watts\n2,100\n1e30,100\n", "line 3 does not come later in time"),
@@ -119,6 +121,12 @@ def test_missing_files_and_folders(tmp_path):
         read_trace(tmp_path / "nowhere.csv")
     with pytest.raises(BadTrace, match="not a file"):
         read_trace(tmp_path)
+
+
+def test_a_counter_may_be_larger_than_power(written):
+    assert read_table(written("t,energy_j\n0,2e9\n1,3e9\n"), ("energy_j",)).columns
+    with pytest.raises(BadTrace, match=r"holds 1e16, more than 1e\+15 J"):
+        read_table(written("t,energy_j\n0,1\n1,1e16\n"), ("energy_j",))
 
 
 def test_known_columns_are_taken_by_name(written):
