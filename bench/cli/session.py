@@ -235,7 +235,8 @@ def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
     for name, error in outcome.failures.items():
-        never_began = error.kind == "device" and name not in outcome.workloads
+        absent = error.kind == "device" or (error.kind == "missing" and record.device.kind == "gpu")
+        never_began = absent and name not in outcome.workloads
         return ENVIRONMENT if never_began else FAILURE_STATUS[error.kind]
     if any(code.name == "GPU_LOST" for code in record.validity.codes):
         return DEVICE_FAILED

@@ -35,7 +35,7 @@ def open_workload(name: str, arguments: dict[str, Any]) -> Workload:
 def failure(error: BaseException, doing: str) -> dict[str, Any]:
     """An exception as the parent should hear it: its kind, one line, and the trace for the log."""
     traceback.print_exception(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).rstrip(" :") or type(error).__name__
     return {"event": "failed", "failure": _kind(error, doing), "text": text}
 
 

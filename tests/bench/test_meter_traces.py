@@ -93,8 +93,8 @@ def predict(recording, end_s):
     found = against(*seen, None, **names)
     duty = min(1.0, window_s / update_s)
     kind = sensor_kind(update_s, window_s, 0.0)
-    sensor = SensorFacts(update_s, window_s, found.lag_s, duty, kind=kind)
-    shift_s = hold_shift_s(sensor)
+    sensor = SensorFacts(update_s, window_s, duty=duty, kind=kind)
+    shift_s = found.lag_s + hold_shift_s(sensor)
     end_s = min(end_s, float(polled.t_s[-1]) - shift_s)
     seconds = end_s - cut_s
     raw_j = held_energy(updates(polled, update_s), cut_s, end_s, shift_s)

@@ -132,7 +132,7 @@ def test_polled_power_leaves_its_edges_open():
         found = polled(
             Series(polls, watts),
             around(start_s, end_s),
-            SensorFacts(update_s=0.1, window_s=0.0),
+            SensorFacts(update_s=0.1, window_s=1e-6),
             window_s=None,
         )
         covered += abs(found.joules - LOAD_W * (end_s - start_s)) <= 1.96 * found.edge_u_j

@@ -16,7 +16,7 @@ import bench.cli
 
 class Striker:
     def find_spec(self, name, path=None, target=None):
-        if name == "numpy._core._methods":
+        if name == "numpy._core._exceptions":
             sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGTERM)
 

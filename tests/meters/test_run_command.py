@@ -1,4 +1,4 @@
-"""``bench run`` and ``bench.Meter`` through the real NVML path, on our own library. About 30 s."""
+"""``bench run`` and ``bench.Meter`` through the real NVML path, on our own library. About 40 s."""
 
 import json
 import os
@@ -66,8 +66,8 @@ def test_constant_power_within_a_percent_and_the_status_kept(run):
     assert record["exit_status"] == 3
     assert {"FAKE_LIBRARY", "UNCALIBRATED"} <= names(record)
     assert record["validity"]["status"] == "labelled", record["validity"]
-    assert record["idle"]["watts"]["mid"] == pytest.approx(250, rel=0.01)
-    assert abs(figures["joules_net"]["mid"]) < 0.02 * figures["joules"]["mid"]
+    assert record["idle"]["watts"]["mid"] == pytest.approx(250, rel=0.08), "ticks of 0.1 s in 1 s"
+    assert abs(figures["joules_net"]["mid"]) < 0.08 * figures["joules"]["mid"]
     assert "NOT_LOADED" in names(record)
     assert "250 W" in done.stderr
 
@@ -115,6 +115,8 @@ def test_a_meter_that_hangs_does_not_hold_the_command(run):
     )  # fmt: skip
     assert done.returncode == 0
     assert "SAMPLER_HUNG" in names(record)
+    assert record["figures"]["joules"] is None
+    assert "SHORT_WINDOW" not in names(record), "it was lost, not slow"
     assert record["validity"]["status"] == "invalid"
     assert record["figures"]["seconds"] == pytest.approx(3, abs=0.5)
     assert time.monotonic() - begun_s < 3 + SILENCE_S + 8
@@ -125,6 +127,30 @@ def test_a_counter_without_its_function_is_polled_instead(run):
     assert record["figures"]["joules_source"] == "measured-polled"
     assert record["figures"]["watts"]["mid"] == pytest.approx(200, rel=0.02)
     assert record["figures"]["joules_absolute"] is not None
+
+
+@pytest.mark.parametrize("update_s", [0.1, 1])
+def test_a_load_between_two_updates_leaves_them_open(run, tmp_path, update_s):
+    load = tmp_path / "load"
+    load.touch()
+    code = f"""
+import pathlib, time
+load = pathlib.Path({str(load)!r})
+begun_s = time.monotonic()
+load.write_text(f"{{begun_s}} 1\\n")
+time.sleep(1)
+ended_s = time.monotonic()
+load.write_text(f"{{begun_s}} 1\\n{{ended_s}} 0\\n")
+print(ended_s - begun_s)
+"""
+    done, record = run(
+        "--gpu", "0", command=(sys.executable, "-c", code),
+        WATTS="100.3:300.7:1", LOAD=load, UPDATE_S=update_s, FAIL=NO_COUNTER,
+    )  # fmt: skip
+    figures = record["figures"]
+    true_j = 100.3 * figures["seconds"] + 200.4 * float(done.stdout)
+    assert figures["joules"]["lo"] <= true_j <= figures["joules"]["hi"]
+    assert "SHORT_WINDOW" in names(record)
 
 
 def test_an_interrupt_reaches_both_and_the_report_still_comes(fake_gpu, tmp_path):
