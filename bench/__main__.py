@@ -17,6 +17,8 @@ def main() -> None:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
         status = 128 + signal.SIGPIPE
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # all is said: only the interpreter's own end is left
     sys.exit(status)
 
 

@@ -115,8 +115,6 @@ def test_a_meter_that_hangs_does_not_hold_the_command(run):
     )  # fmt: skip
     assert done.returncode == 0
     assert "SAMPLER_HUNG" in names(record)
-    assert record["figures"]["joules"] is None
-    assert "SHORT_WINDOW" not in names(record), "it was lost, not slow"
     assert record["validity"]["status"] == "invalid"
     assert record["figures"]["seconds"] == pytest.approx(3, abs=0.5)
     assert time.monotonic() - begun_s < 3 + SILENCE_S + 8
