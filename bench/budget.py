@@ -18,7 +18,8 @@ GAIN_U = 0.066
 """Relative standard uncertainty of a board sensor's gain: RMS of the nine Turing-or-newer cards
 metered in arXiv 2312.02741, about 1: their mean, −3.1 %, is 1.6 of its own standard errors."""
 OFFSET_U_W = 5 / math.sqrt(3)
-"""Standard uncertainty of a sensor's offset in W: rectangular ±5 W."""
+"""Standard uncertainty of a sensor's offset in W: rectangular ±5 W, the accuracy that the help of
+nvidia-smi states for power.draw."""
 GAIN = "gain"
 OFFSET = "offset"
 AGREE = 0.02
@@ -109,7 +110,7 @@ def _uncorrected(watts: float) -> tuple[Doubt, ...]:
     gain = Doubt(GAIN, GAIN_U, "RMS gain error of nine metered cards, arXiv 2312.02741")
     if watts <= 0:
         return (gain,)
-    return gain, Doubt(OFFSET, OFFSET_U_W / watts, "±5 W, rectangular: arXiv 2312.02741")
+    return gain, Doubt(OFFSET, OFFSET_U_W / watts, "±5 W, rectangular: the help of nvidia-smi, power.draw")
 
 
 def _corrected(correction: Correction, true_w: float) -> tuple[Doubt, ...]:
