@@ -110,7 +110,9 @@ def _uncorrected(watts: float) -> tuple[Doubt, ...]:
     gain = Doubt(GAIN, GAIN_U, "RMS gain error of nine metered cards, arXiv 2312.02741")
     if watts <= 0:
         return (gain,)
-    return gain, Doubt(OFFSET, OFFSET_U_W / watts, "±5 W, rectangular: the help of nvidia-smi, power.draw")
+    return gain, Doubt(
+        OFFSET, OFFSET_U_W / watts, "±5 W, rectangular: the help of nvidia-smi, power.draw"
+    )
 
 
 def _corrected(correction: Correction, true_w: float) -> tuple[Doubt, ...]:
