@@ -13,9 +13,9 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
-from bench import economics
 from bench.catalogue.tomlfile import ProfileError, Table, Unit, nearest, read_table
-from bench.economics import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
+from bench.economics import chain, mining
+from bench.economics.units import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
 from bench.records.journal import Field
 from bench.records.market import (
     AsicProfile,
@@ -193,12 +193,12 @@ def load_asics(market: MarketProfile) -> tuple[AsicProfile, ...]:
 
 def best_asic(market: MarketProfile) -> AsicProfile:
     """The machine on sale with the least J/TH."""
-    return economics.best_asic(load_asics(market))
+    return mining.best_asic(load_asics(market))
 
 
 def median_asic(market: MarketProfile) -> AsicProfile:
     """The machine on sale in the middle by J/TH."""
-    return economics.median_asic(load_asics(market))
+    return mining.median_asic(load_asics(market))
 
 
 def load_model(name: str) -> ModelConfig:
@@ -286,8 +286,8 @@ def _pairs(option: str, words: Sequence[str], units: dict[str, Unit]) -> dict[st
 
 
 def _hashprice(difficulty: Value, btc: Value, reward: Value) -> Value:
-    oldest = min(difficulty.as_of, btc.as_of, reward.as_of, key=economics.first_day)
-    found = economics.usd_per_hash(difficulty.value, btc.value, reward.value)
+    oldest = min(difficulty.as_of, btc.as_of, reward.as_of, key=chain.first_day)
+    found = mining.usd_per_hash(difficulty.value, btc.value, reward.value)
     return Value(found, _HASHPRICE.inside, oldest, "from difficulty, BTC price and reward", "D")
 
 
@@ -352,7 +352,7 @@ def _simulation(table: Table | None) -> SimulationProfile | None:
 def _check_hashprice(network: Table, stated: Value, derived: Value) -> None:
     off = stated.value / derived.value - 1
     if abs(off) > HASHPRICE_TOLERANCE:
-        shown = economics.hashprice_usd_per_phs_day(derived.value)
+        shown = mining.hashprice_usd_per_phs_day(derived.value)
         why = f"is {off:+.1%} off the {shown:.2f} that difficulty, btc and reward give"
         raise network.error("hashprice", why, "take all four from one date, or leave it out")
 
@@ -362,11 +362,11 @@ def _check_height(network: Table, market: MarketProfile) -> None:
     height, reward = market.height.value, market.reward_btc.value
     if height % 1:
         raise network.error("height", "is not a whole number", "give a block height")
-    subsidy = economics.subsidy_btc(int(height)) * (1 + market.fee_share.value)
+    subsidy = chain.subsidy_btc(int(height)) * (1 + market.fee_share.value)
     if abs(reward - subsidy) > REWARD_TOLERANCE * subsidy:
         why = f"is not the {subsidy:.4g} BTC of subsidy at its height plus fee_share"
         raise network.error("reward", why, "correct reward, height or fee_share")
-    expected = economics.expected_height(economics.first_day(market.height.as_of))
+    expected = chain.expected_height(chain.first_day(market.height.as_of))
     if abs(height - expected) > HEIGHT_TOLERANCE * expected:
         why = f"contradicts its date, when the chain was near {expected:.0f}"
         raise network.error("height", why, "correct height or as_of")

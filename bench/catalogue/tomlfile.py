@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bench.economics import first_day
+from bench.economics.chain import first_day
 from bench.records.journal import JsonObject
 from bench.records.market import FLAGS, Value
 

@@ -12,17 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from bench.economics import (
-    EPOCH_S,
-    J_PER_KWH,
-    S_PER_DAY,
-    Array,
-    asic_joules_per_hash,
-    best_asic,
-    first_day,
-    median_asic,
-    mining_usd_per_j,
-)
+from bench.economics.chain import EPOCH_S, first_day
+from bench.economics.mining import asic_joules_per_hash, best_asic, median_asic, mining_usd_per_j
+from bench.economics.units import J_PER_KWH, S_PER_DAY, Array
 from bench.records.market import (
     Aged,
     AsicProfile,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.budget import GAIN, OFFSET
-from bench.economics import Array, wall_w
+from bench.economics.card import wall_w
+from bench.economics.units import Array
 from bench.records.market import GpuProfile, MarketProfile, Money, Value
 from bench.records.run import Boundary, DeviceFacts, Estimate, Idle, Metrics, WorkloadRecord
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.economics import J_PER_KWH, Array, break_even_utilisation
+from bench.economics.card import break_even_utilisation
+from bench.economics.units import J_PER_KWH, Array
 from bench.records.market import Basis, Flip, FlipWhat, Reference, UseCode
 from bench.verdict.options import Use, why_no_joules
 

@@ -6,15 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.economics import (
-    J_PER_KWH,
-    S_PER_HOUR,
-    Array,
-    mean_power_w,
-    rent_usd_per_s,
-    tokens_usd_per_s,
-    usd_per_joule,
-)
+from bench.economics.card import mean_power_w, rent_usd_per_s, tokens_usd_per_s, usd_per_joule
+from bench.economics.units import J_PER_KWH, S_PER_HOUR, Array
 from bench.records.journal import JsonObject
 from bench.records.market import (
     GpuProfile,

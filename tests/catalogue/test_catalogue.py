@@ -27,7 +27,8 @@ from bench.catalogue import (
     names,
     parse_asic,
 )
-from bench.economics import asic_joules_per_hash, first_day, hashprice_usd_per_phs_day
+from bench.economics.chain import first_day
+from bench.economics.mining import asic_joules_per_hash, hashprice_usd_per_phs_day
 from bench.records.market import Value
 from bench.roofline import decode_bytes, fits, kv_bytes_per_token, matmul_parameters
 from bench.simulate import card_of

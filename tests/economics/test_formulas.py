@@ -7,33 +7,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.economics import (
-    EPOCH_S,
-    J_PER_KWH,
-    J_PER_MWH,
-    S_PER_HOUR,
-    blocks_expected,
+from bench.economics.card import (
     break_even_utilisation,
     exchange_usd_per_token,
-    expected_height,
-    hashes_per_block,
-    hashprice_usd_per_phs_day,
-    implied_btc_usd,
     mean_power_w,
-    mining_usd_per_j,
-    next_difficulty,
-    next_halving,
-    price_growth_for_hashprice,
     rent_usd_per_s,
-    retarget,
-    shutdown_btc_usd,
-    subsidy_satoshi,
     tokens_usd_per_s,
-    usd_per_hash,
-    usd_per_hash_at,
     usd_per_joule,
     wall_w,
 )
+from bench.economics.chain import (
+    EPOCH_S,
+    expected_height,
+    next_difficulty,
+    next_halving,
+    price_growth_for_hashprice,
+    retarget,
+    subsidy_satoshi,
+)
+from bench.economics.mining import (
+    blocks_expected,
+    hashes_per_block,
+    hashprice_usd_per_phs_day,
+    implied_btc_usd,
+    mining_usd_per_j,
+    shutdown_btc_usd,
+    usd_per_hash,
+    usd_per_hash_at,
+)
+from bench.economics.units import J_PER_KWH, J_PER_MWH, S_PER_HOUR
 
 positive = st.floats(1e-3, 1e3)
 difficulties = st.floats(1, 1e16)

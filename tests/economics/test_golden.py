@@ -2,25 +2,19 @@
 
 import pytest
 
-from bench.economics import (
-    J_PER_KWH,
-    S_PER_DAY,
-    S_PER_YEAR,
+from bench.economics.capital import conversion_price_usd, missing_power_w, premium
+from bench.economics.chain import difficulty_growth_for_hashprice, epoch_seconds, subsidy_btc
+from bench.economics.mining import (
     blocks_expected,
-    conversion_price_usd,
-    difficulty_growth_for_hashprice,
-    epoch_seconds,
     fleet_joules_per_hash,
     hashprice_usd_per_phs_day,
     implied_btc_usd,
     mining_usd_per_j,
-    missing_power_w,
-    premium,
     shutdown_btc_usd,
-    subsidy_btc,
     usd_per_hash,
     usd_per_hash_at,
 )
+from bench.economics.units import J_PER_KWH, S_PER_DAY, S_PER_YEAR
 
 
 @pytest.mark.parametrize(

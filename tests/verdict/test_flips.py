@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.catalogue import parse_asic
-from bench.economics import exchange_usd_per_token
+from bench.economics.card import exchange_usd_per_token
 from bench.records.market import Decision, Flip, MarketProfile, Option
 from bench.records.run import WorkloadRecord
 
