@@ -13,9 +13,10 @@ from bench.characterise import FIELDS, characterise, counter_ratio
 from bench.energy import Series
 from bench.ledger import idle_power, metrics, windows
 from bench.plan import GRADES
+from bench.records.decision import Decision
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
-from bench.records.market import Decision, MarketProfile
+from bench.records.market import MarketProfile
 from bench.records.record import Plan, Profiles, RunRecord, Software
 from bench.records.run import (
     Calibration,

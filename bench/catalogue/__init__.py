@@ -15,10 +15,11 @@ from pathlib import Path
 
 from bench.catalogue.tomlfile import ProfileError, Table, Unit, nearest, read_table
 from bench.economics import chain, mining
-from bench.economics.units import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR
+from bench.economics.units import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR, S_PER_YEAR
 from bench.records.journal import Field
 from bench.records.market import (
     AsicProfile,
+    Capital,
     GpuProfile,
     MarketProfile,
     ModelConfig,
@@ -70,6 +71,12 @@ _OFFSET = Unit("W", "W", above=-1e4, most=1e4)
 _SECONDS = Unit("s", "s", above=1e-3, closed=True, most=60.0)
 _LAG = Unit("s", "s", closed=True, most=60.0)
 _RATE = Unit("1/s", "1/s", above=1e-3, most=1e18)
+_RATE_A_YEAR = Unit("1/year", "1/year", closed=True, most=1.0)
+_YEARS = Unit("year", "s", S_PER_YEAR, above=0.1, most=50.0)
+_MONTHS = Unit("month", "s", S_PER_YEAR / 12, closed=True, most=120.0)
+_MULTIPLIER = Unit("1", "1", above=0.1, most=10.0)
+_COLOCATION = Unit("USD/kW/month", "USD/J", 12 / S_PER_YEAR / 1e3, closed=True, most=1e5)
+_HASHRATE_PRICE = Unit("USD/TH", "USD*s/hash", 1e-12, above=1e-6, most=1e6)
 _MHZ = Unit("MHz", "Hz", 1e6)
 _GB = Unit("GB", "B", 1e9)
 _GB_PER_S = Unit("GB/s", "B/s", 1e9)
@@ -101,6 +108,7 @@ def load_market(name: str) -> MarketProfile:
     table = _open("markets", name)
     network, prices = table.table("network"), table.table("prices")
     site, use, asics = table.table("site"), table.table("use"), table.table("asics")
+    capital = table.table("capital")
     difficulty = network.value("difficulty", _COUNT)
     reward = network.value("reward", _BTC)
     btc = prices.value("btc", _USD)
@@ -123,12 +131,13 @@ def load_market(name: str) -> MarketProfile:
         serve_utilisation=use.value("serve_utilisation", _UTILISATION),
         rent_utilisation=use.value("rent_utilisation", _UTILISATION),
         rent_cut=use.value("rent_cut", _SHARE),
+        capital=_capital(capital),
         tokens=tuple(map(_token_price, table.tables("tokens"))),
         rents=tuple(map(_rent_price, table.tables("rents"))),
         asics_on_sale=asics.texts("on_sale"),
     )
     stated = network.value_or_none("hashprice", _HASHPRICE)
-    for part in (network, prices, site, use, asics, table):
+    for part in (network, prices, site, use, asics, capital, table):
         part.end()
     if stated is not None:
         _check_hashprice(network, stated, market.hashprice_usd_per_hash)
@@ -144,6 +153,7 @@ def load_gpu(name: str) -> GpuProfile:
         name=table.text("name"),
         title=table.text("title"),
         match=table.texts("match"),
+        architecture=table.text("architecture"),
         compute_capability=table.text("compute_capability"),
         sm=table.value("sm", _COUNT),
         boost_hz=table.value("boost", _MHZ),
@@ -152,7 +162,9 @@ def load_gpu(name: str) -> GpuProfile:
         bandwidth_bytes_per_s=table.value("bandwidth", _GB_PER_S),
         fp32_flops=table.value("fp32", _TFLOPS),
         bf16_flops=table.value_or_none("bf16", _TFLOPS),
+        fp16_flops=table.value_or_none("fp16", _TFLOPS),
         fp8_flops=table.value_or_none("fp8", _TFLOPS),
+        price_usd=table.value_or_none("price", _USD),
         tdp_w=table.value("tdp", _WATTS),
         host_w=table.value("host", _WATTS),
         psu_efficiency=table.value("psu_efficiency", _EFFICIENCY),
@@ -303,6 +315,24 @@ def _rent_price(table: Table) -> RentPrice:
     price = RentPrice(table.text("gpu"), table.text("tier"), table.value("price", _RENT))
     table.end()
     return price
+
+
+def _capital(table: Table) -> Capital:
+    return Capital(
+        discount_rate=table.value("discount_rate", _RATE_A_YEAR),
+        card_life_s=table.value("card_life", _YEARS),
+        asic_life_s=table.value("asic_life", _YEARS),
+        residual=table.value("residual", _SHARE),
+        node_factor=table.value("node_factor", _FACTOR),
+        memory_share=table.value("memory_share", _SHARE),
+        memory_multiplier=table.value("memory_multiplier", _MULTIPLIER),
+        copper_share=table.value("copper_share", _SHARE),
+        copper_multiplier=table.value("copper_multiplier", _MULTIPLIER),
+        lead_time_s=table.value("lead_time", _MONTHS),
+        colocation_usd_per_j=table.value("colocation", _COLOCATION),
+        rent_decay=table.value("rent_decay", _SHARE),
+        asic_usd_per_hs=table.value("asic", _HASHRATE_PRICE),
+    )
 
 
 def _sensor(table: Table | None) -> SensorProfile | None:

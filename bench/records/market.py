@@ -1,4 +1,4 @@
-"""The dated facts of the world and the decision drawn from them and a run. SI and USD inside.
+"""The dated facts of the world: machines, cards, models and a market. SI and USD inside.
 
 Every figure of a profile is a ``Value`` with its date, source and flag. All types here survive
 ``dataclasses.asdict`` followed by JSON.
@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.records.journal import Field, JsonObject
-from bench.records.run import Boundary, Estimate
-
-VerdictCode = Literal["SERVE", "MINE", "RENT", "OFF", "TOO CLOSE", "NO MARKET", "UNDECIDED"]
-UseCode = Literal["OFF", "MINE", "SERVE", "RENT"]
-Label = Literal["robust", "leaning"]
-Basis = Literal["kwh", "device-hour"]
-FlipWhat = Literal[
-    "token price", "rent price", "BTC price", "power price", "hours served", "hours rented"
-]
 
 FLAGS = {
     "S": "read in a source",
@@ -103,11 +93,13 @@ class GpuProfile:
 
     ``host_w`` is one card's share of its host (CPU, memory, fans, network) before the power
     supply; peaks are dense, without sparsity, null where the card has no such arithmetic.
+    ``price_usd`` buys the bare card.
     """
 
     name: str
     title: str
     match: tuple[str, ...]
+    architecture: str
     compute_capability: str
     sm: Value
     boost_hz: Value
@@ -119,7 +111,9 @@ class GpuProfile:
     tdp_w: Value
     host_w: Value
     psu_efficiency: Value
+    fp16_flops: Value | None = None
     fp8_flops: Value | None = None
+    price_usd: Value | None = None
     sensor: SensorProfile | None = None
     simulation: SimulationProfile | None = None
 
@@ -154,6 +148,31 @@ class RentPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class Capital:
+    """What owning costs beside electricity; lives in seconds, rates a year.
+
+    A card's capital is its price × ``node_factor`` (the rest of its server and network) × what
+    dearer memory and copper make of it: 1 + share·(multiplier − 1) each. ``residual`` is what is
+    left of it after its life; ``colocation_usd_per_j`` is space, cooling and power infrastructure
+    per watt of IT load and second; ``lead_time_s`` passes between paying and earning.
+    """
+
+    discount_rate: Value
+    card_life_s: Value
+    asic_life_s: Value
+    residual: Value
+    node_factor: Value
+    memory_share: Value
+    memory_multiplier: Value
+    copper_share: Value
+    copper_multiplier: Value
+    lead_time_s: Value
+    colocation_usd_per_j: Value
+    rent_decay: Value
+    asic_usd_per_hs: Value
+
+
+@dataclass(frozen=True, slots=True)
 class MarketProfile:
     """One consistent snapshot of prices, network and site.
 
@@ -180,6 +199,7 @@ class MarketProfile:
     serve_utilisation: Value
     rent_utilisation: Value
     rent_cut: Value
+    capital: Capital
     tokens: tuple[TokenPrice, ...]
     rents: tuple[RentPrice, ...]
     asics_on_sale: tuple[str, ...]
@@ -195,108 +215,3 @@ class ModelConfig:
     config: JsonObject
     as_of: str
     source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount at the stated inputs (``mid``) and the percentiles of the Monte Carlo."""
-
-    mid: float
-    p10: float
-    p50: float
-    p90: float
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One use of the card. kWh are those paid at the facility, idle share included.
-
-    ``joules_per_unit`` and ``joules_per_unit_net`` stand at ``boundary``; ``wall_factor`` is
-    wall over boundary under this load, ``utilisation`` the share of hours that earn. ``_net``
-    money is net of electricity. Null money has its ``reason``.
-    """
-
-    code: UseCode
-    what: str
-    unit: str | None = None
-    units_per_s: Estimate | None = None
-    joules_per_unit: Estimate | None = None
-    joules_per_unit_net: Estimate | None = None
-    boundary: Boundary | None = None
-    wall_factor: float | None = None
-    wall_factor_source: str | None = None
-    pue: float | None = None
-    utilisation: float | None = None
-    usd_per_kwh: Money | None = None
-    usd_per_kwh_net: Money | None = None
-    usd_per_device_h: Money | None = None
-    usd_per_device_h_net: Money | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The same paid kWh in a machine that is not this card: nameplate, never an option."""
-
-    role: Literal["best", "median", "user"]
-    name: str
-    title: str
-    joules_per_hash: float
-    pue: float
-    usd_per_kwh: Money
-    usd_per_kwh_net: Money
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """Where the answer changes: ``winner`` beats ``loser`` once ``what`` is beyond ``at``.
-
-    ``at`` and ``now`` are in ``unit``; ``ratio`` is at over now; ``at_btc`` is the same threshold
-    in bitcoin instead of dollars. Null ``at`` has its ``reason``.
-    """
-
-    what: FlipWhat
-    winner: str
-    loser: str
-    direction: Literal["above", "below"]
-    unit: str
-    now: float | None
-    at: float | None
-    ratio: float | None
-    at_btc: float | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Aged:
-    """A dated price that the decision used, and how old it may be before it is stale."""
-
-    what: str
-    as_of: str
-    age_days: int
-    limit_days: int
-    stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer: a code word for machines, a sentence for people, and what it rests on.
-
-    ``probability`` is that of the best option beating ``runner_up`` by more than 2 % of its
-    worth on ``basis``. ``oldest`` is the oldest price used; ``stale`` is true if any is.
-    """
-
-    code: VerdictCode
-    label: Label | None
-    sentence: str
-    options: tuple[Option, ...]
-    references: tuple[Reference, ...]
-    flips: tuple[Flip, ...]
-    probability: float | None
-    best: UseCode | None
-    runner_up: UseCode | None
-    basis: Basis | None
-    oldest: Aged | None
-    stale: bool
-    seed: int

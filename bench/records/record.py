@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.records.decision import Decision
 from bench.records.journal import JsonObject
-from bench.records.market import (
-    AsicProfile,
-    Decision,
-    GpuProfile,
-    MarketProfile,
-    ModelConfig,
-)
+from bench.records.market import AsicProfile, GpuProfile, MarketProfile, ModelConfig
 from bench.records.run import (
     DeviceFacts,
     GradeName,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.plan import GRADES
-from bench.records.market import Money, Option
+from bench.records.decision import Money, Option
 from bench.records.record import RunRecord
 from bench.records.run import Metrics, WorkloadRecord
 from bench.report.foreign import clean

@@ -15,21 +15,17 @@ import numpy as np
 from bench.economics.chain import EPOCH_S, first_day
 from bench.economics.mining import asic_joules_per_hash, best_asic, median_asic, mining_usd_per_j
 from bench.economics.units import J_PER_KWH, S_PER_DAY, Array
-from bench.records.market import (
+from bench.records.decision import (
     Aged,
-    AsicProfile,
     Basis,
     Decision,
-    GpuProfile,
     Label,
-    MarketProfile,
-    ModelConfig,
     Option,
     Reference,
     UseCode,
-    Value,
     VerdictCode,
 )
+from bench.records.market import AsicProfile, GpuProfile, MarketProfile, ModelConfig, Value
 from bench.records.run import DeviceFacts, Idle, Validity, WorkloadRecord
 from bench.verdict import sentence
 from bench.verdict.draws import World, constant, draw_world, money

@@ -14,7 +14,8 @@ import numpy as np
 from bench.budget import GAIN, OFFSET
 from bench.economics.card import wall_w
 from bench.economics.units import Array
-from bench.records.market import GpuProfile, MarketProfile, Money, Value
+from bench.records.decision import Money
+from bench.records.market import GpuProfile, MarketProfile, Value
 from bench.records.run import Boundary, DeviceFacts, Estimate, Idle, Metrics, WorkloadRecord
 
 DRAWS = 4000

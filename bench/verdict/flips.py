@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.economics.card import break_even_utilisation
 from bench.economics.units import J_PER_KWH, Array
-from bench.records.market import Basis, Flip, FlipWhat, Reference, UseCode
+from bench.records.decision import Basis, Flip, FlipWhat, Reference, UseCode
 from bench.verdict.options import Use, why_no_joules
 
 USD_PER_MTOK = 1e6

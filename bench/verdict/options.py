@@ -8,17 +8,9 @@ from dataclasses import dataclass, replace
 
 from bench.economics.card import mean_power_w, rent_usd_per_s, tokens_usd_per_s, usd_per_joule
 from bench.economics.units import J_PER_KWH, S_PER_HOUR, Array
+from bench.records.decision import Money, Option, UseCode
 from bench.records.journal import JsonObject
-from bench.records.market import (
-    GpuProfile,
-    MarketProfile,
-    ModelConfig,
-    Money,
-    Option,
-    RentPrice,
-    TokenPrice,
-    UseCode,
-)
+from bench.records.market import GpuProfile, MarketProfile, ModelConfig, RentPrice, TokenPrice
 from bench.records.run import Idle, WorkloadRecord
 from bench.verdict.draws import Load, World, constant, draw_idle_w, draw_load, money, spread
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.records.market import Aged, Flip, Label, Money, Option, Reference, UseCode
+from bench.records.decision import Aged, Flip, Label, Money, Option, Reference, UseCode
 from bench.records.run import Validity
 from bench.verdict.flips import Standing
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import pytest
 
 from bench.catalogue import apply_sets, load_asics, load_gpu, load_market
-from bench.records.market import Decision, MarketProfile, ModelConfig
+from bench.records.decision import Decision
+from bench.records.market import MarketProfile, ModelConfig
 from bench.records.run import (
     DeviceFacts,
     Estimate,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.records.market import Decision, Flip, MarketProfile, ModelConfig, Option
+from bench.records.decision import Decision, Flip, Option
+from bench.records.market import MarketProfile, ModelConfig
 from bench.records.run import Code, Validity, WorkloadRecord
 
 Judge = Callable[..., Decision]

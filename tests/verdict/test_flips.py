@@ -9,7 +9,8 @@ import pytest
 
 from bench.catalogue import parse_asic
 from bench.economics.card import exchange_usd_per_token
-from bench.records.market import Decision, Flip, MarketProfile, Option
+from bench.records.decision import Decision, Flip, Option
+from bench.records.market import MarketProfile
 from bench.records.run import WorkloadRecord
 
 Judge = Callable[..., Decision]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from bench.catalogue import load_asic, load_gpu
-from bench.records.market import Decision, MarketProfile, Option
+from bench.records.decision import Decision, Option
+from bench.records.market import MarketProfile
 from bench.records.run import WorkloadRecord
 
 Judge = Callable[..., Decision]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.records.market import Decision, Flip, Option
+from bench.records.decision import Decision, Flip, Option
 from bench.records.run import DeviceFacts, Idle, WorkloadRecord
 
 Judge = Callable[..., Decision]

@@ -1,0 +1,92 @@
+"""A table before it has a form: columns with units, raw cells, one boundary for all of it.
+
+Every table of money or energy is a ``Sheet``; the renderers (terminal here, files in ``exports``)
+show its boundary once and compute nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.records.run import Boundary
+from bench.report.foreign import clean
+from bench.verdict.sentence import figures
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Cell = str | float | bool | None
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; numbers in it are in ``unit``, shown to ``digits`` figures."""
+
+    key: str
+    heading: str
+    unit: str | None = None
+    digits: int = 3
+
+    @property
+    def titled(self) -> str:
+        """Heading with its unit."""
+        return self.heading if self.unit is None else f"{self.heading} [{self.unit}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table: ``boundary`` is where its joules and its money per joule stand.
+
+    ``rows`` are as long as ``columns``; null is unknown. ``notes`` stand below.
+    """
+
+    title: str
+    boundary: Boundary
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"a row of {self.title} is not as long as its columns")
+
+
+def text(cell: Cell, column: Column) -> str:
+    """A cell for people: cleaned text, yes or no, a number to the column's figures."""
+    if cell is None:
+        return NONE
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, str):
+        return clean(cell)
+    return f"-{figures(-cell, column.digits)}" if cell < 0 else figures(cell, column.digits)
+
+
+def caption(sheet: Sheet) -> str:
+    """The title with the table's one boundary."""
+    return f"{sheet.title} (boundary: {sheet.boundary})"
+
+
+def terminal(sheet: Sheet, width: int) -> RenderableType:
+    """The table for a terminal; turned on its side where its columns are too many for ``width``."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [tuple(column.titled for column in sheet.columns)]
+    lines += [
+        tuple(text(cell, column) for cell, column in zip(row, sheet.columns, strict=True))
+        for row in sheet.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sum(widths) + 2 * len(widths) > width and len(sheet.rows) < len(sheet.columns):
+        lines = list(zip(*lines, strict=True))
+    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for index in range(len(lines[0])):
+        grid.add_column(justify="left" if index == 0 else "right", overflow="fold")
+    for line in lines:
+        grid.add_row(*map(Text, line))
+    notes = [Text(clean(note)) for note in sheet.notes]
+    return Group(Text(clean(caption(sheet)), style="bold"), grid, *notes)
