@@ -13,6 +13,8 @@ from bench.records.run import Boundary, Estimate
 VerdictCode = Literal["SERVE", "MINE", "RENT", "OFF", "TOO CLOSE", "NO MARKET", "UNDECIDED"]
 UseCode = Literal["OFF", "MINE", "SERVE", "RENT"]
 Label = Literal["robust", "leaning"]
+ReferenceRole = Literal["best", "median", "user"]
+RungKind = Literal["asic", "option"]
 Basis = Literal["kwh", "device-hour"]
 FlipWhat = Literal[
     "token price", "rent price", "BTC price", "power price", "hours served", "hours rented"
@@ -64,7 +66,7 @@ class Option:
 class Reference:
     """The same paid kWh in a machine that is not this card: nameplate, never an option."""
 
-    role: Literal["best", "median", "user"]
+    role: ReferenceRole
     name: str
     title: str
     joules_per_hash: float
@@ -104,7 +106,7 @@ class Rung:
     """
 
     name: str
-    kind: Literal["asic", "option"]
+    kind: RungKind
     break_even_usd_per_kwh: Money
     runs: bool
     mark: str
@@ -123,8 +125,9 @@ class Exchange:
 class Swing:
     """What one input does to the best use's money within its own range, all else in the middle.
 
-    ``at_low`` and ``at_high`` are the net USD per paid kWh of ``best``, the full-cost ones where
-    ``full``; ``best_at_low`` and ``best_at_high`` lead at the ends.
+    ``low`` and ``high`` are its 10th and 90th percentile in ``unit``; ``at_low`` and ``at_high``
+    the USD per device-hour of the best use there, of full cost where ``full``, else net of
+    electricity; ``best_at_low`` and ``best_at_high`` lead there.
     """
 
     what: str
@@ -136,6 +139,19 @@ class Swing:
     full: bool
     best_at_low: UseCode
     best_at_high: UseCode
+
+
+@dataclass(frozen=True, slots=True)
+class FlipGrid:
+    """Which use leads where two inputs stand: ``leaders[y][x]`` at ``ys[y]`` and ``xs[x]``."""
+
+    across: str
+    across_unit: str
+    xs: tuple[float, ...]
+    down: str
+    down_unit: str
+    ys: tuple[float, ...]
+    leaders: tuple[tuple[UseCode | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,40 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Literal
 
-import numpy as np
-
-from bench.economics.chain import EPOCH_S, first_day
-from bench.economics.mining import asic_joules_per_hash, best_asic, median_asic, mining_usd_per_j
-from bench.economics.units import J_PER_KWH, S_PER_DAY, Array
+from bench.economics.card import exchange_usd_per_token
+from bench.economics.mining import best_asic, median_asic
+from bench.economics.units import J_PER_KWH
 from bench.records.decision import (
-    Aged,
-    Basis,
     Decision,
+    Exchange,
     Label,
     Option,
     Reference,
     UseCode,
     VerdictCode,
 )
-from bench.records.market import AsicProfile, GpuProfile, MarketProfile, ModelConfig, Value
+from bench.records.market import AsicProfile, GpuProfile, MarketProfile, ModelConfig
 from bench.records.run import DeviceFacts, Idle, Validity, WorkloadRecord
 from bench.verdict import sentence
-from bench.verdict.draws import World, constant, draw_world, money
-from bench.verdict.flips import Standing, flips
-from bench.verdict.options import Use, absent, off, option, price_uses, rent_price, token_price
+from bench.verdict.ages import used_ages
+from bench.verdict.case import Case, Valued
+from bench.verdict.draws import World
+from bench.verdict.flips import break_evens, flips
+from bench.verdict.ladder import ladder, reference
+from bench.verdict.options import Use, absent, off, option
+from bench.verdict.standing import Standing
+from bench.verdict.swings import swings
 
-WIN_MARGIN = 0.02  # without it two equal uses would be "leaning" 40 % of the time
 ROBUST = 0.95
 LEANING = 0.80
 
 FOREIGN_JOULES = ("ASSUMED_WATTS", "METER_MISMATCH")
-
-PRICE_LIMIT_DAYS = 7
-RENT_LIMIT_DAYS = 30
-TOKEN_LIMIT_DAYS = 90
-DIFFICULTY_LIMIT_DAYS = int(EPOCH_S / S_PER_DAY)
 
 
 def judge(
@@ -58,15 +53,15 @@ def judge(
     seed: int,
     user_asic: AsicProfile | None = None,
 ) -> Decision:
-    """The decision on one card that is owned (marginal money, no capital).
+    """The decision on one card that is owned; full cost, capital included, stands beside it.
 
-    ``asics`` are the machines on sale. Uses are ranked by what a paid joule earns, or by
-    device-hour before electricity where joules are unknown; that order is at best leaning.
+    ``asics`` are the machines on sale. Uses are ranked by the median of what a paid joule earns,
+    or by device-hour before electricity where joules are unknown; that order is at best leaning.
     """
-    world = draw_world(market, device, gpu, seed)
-    ages = _ages(market, model, gpu, workloads, today)
-    references = _references(world, asics, user_asic)
-    best = references[0] if asics else None
+    case = Case(device, workloads, idle, model, gpu, seed)
+    valued = case.valued(market)
+    ages = used_ages(market, model, gpu, workloads, today)
+    references = _references(valued.world, asics, user_asic)
     oldest = max(ages, key=lambda age: age.age_days)
     blank = Decision(
         code="UNDECIDED",
@@ -82,76 +77,69 @@ def judge(
         oldest=oldest,
         stale=any(age.stale for age in ages),
         seed=seed,
+        ages=tuple(ages),
     )
     if validity.status in ("invalid", "incomplete"):
         return blank
     foreign = [code.name for code in validity.codes if code.name in FOREIGN_JOULES]
-    uses = price_uses(world, market, workloads=workloads, idle=idle, model=model, gpu=gpu)
-    standing = _standing(uses, world)
-    power = market.power_usd_per_j.value
-    priced = replace(
-        blank,
-        options=_options(uses, world, device),
-        flips=flips(uses, standing, power, best, market.btc_usd.value),
+    machines = list(asics) if user_asic is None else [*asics, user_asic]
+    decision = _decide(
+        _priced(blank, valued, device, market, machines),
+        case,
+        valued,
+        market,
+        measured=not foreign,
     )
-    if _no_market(uses):
-        name = "this model" if model is None else model.name
-        said = sentence.no_market(name, priced.flips, best)
-        decision = replace(priced, code="NO MARKET", sentence=said)
-    elif standing is None:
-        decision = replace(priced, sentence=sentence.incomparable(priced.options))
-    else:
-        decision = _decide(priced, standing, best, power * J_PER_KWH, measured=not foreign)
     said = decision.sentence + sentence.foreign(foreign) + sentence.aged(oldest, ages)
     return replace(decision, sentence=said)
 
 
-def _decide(
-    priced: Decision,
-    standing: Standing,
-    best_asic: Reference | None,
-    power_usd_per_kwh: float,
-    *,
-    measured: bool,
+def _priced(
+    blank: Decision,
+    valued: Valued,
+    device: DeviceFacts,
+    market: MarketProfile,
+    asics: Sequence[AsicProfile],
 ) -> Decision:
+    """Everything that stands whether or not there is a winner."""
+    best = _best(blank.references)
+    return replace(
+        blank,
+        options=_options(valued, device),
+        break_evens=break_evens(
+            valued.uses, market.power_usd_per_j.value, best, market.btc_usd.value
+        ),
+        ladder=ladder(valued.uses, asics, valued.world),
+        exchange=_exchange(valued, best),
+    )
+
+
+def _decide(
+    priced: Decision, case: Case, valued: Valued, market: MarketProfile, *, measured: bool
+) -> Decision:
+    standing, best_asic = valued.standing, _best(priced.references)
+    if standing is not None:
+        found = flips(valued.uses, standing, market.power_usd_per_j.value, market.btc_usd.value)
+        priced = replace(
+            priced,
+            flips=found,
+            swings=swings(case, market, standing.order[0]),
+            probability=standing.probability,
+            best=standing.order[0],
+            runner_up=standing.order[1],
+            basis=standing.basis,
+        )
+    if _no_market(valued.uses):
+        name = "this model" if case.model is None else case.model.name
+        said = sentence.no_market(name, priced.break_evens, best_asic)
+        return replace(priced, code="NO MARKET", sentence=said)
+    if standing is None:
+        return replace(priced, sentence=sentence.incomparable(priced.options))
     label = _label(standing, measured)
     code: VerdictCode = "TOO CLOSE" if label is None else standing.order[0]
-    said = sentence.decided(
-        code,
-        label,
-        standing,
-        options=priced.options,
-        best_asic=best_asic,
-        flips=priced.flips,
-        power_usd_per_kwh=power_usd_per_kwh,
-    )
-    return replace(
-        priced,
-        code=code,
-        label=label,
-        sentence=said,
-        probability=standing.probability,
-        best=standing.order[0],
-        runner_up=standing.order[1],
-        basis=standing.basis,
-    )
-
-
-def _standing(uses: Mapping[UseCode, Use], world: World) -> Standing | None:
-    """The order of what has a price; null where there is nothing to compare."""
-    priced = {code: use for code, use in uses.items() if use.now is not None}
-    per_j = {code: use.usd_per_j for code, use in priced.items() if use.usd_per_j is not None}
-    worth: dict[UseCode, Array]
-    basis: Basis
-    if per_j and len(per_j) == len(priced):
-        basis, worth = "kwh", {**per_j, "OFF": world.usd_per_j}
-    else:
-        basis, worth = "device-hour", {code: use.usd_per_s for code, use in priced.items()}
-    if len(worth) < 2:
-        return None
-    order = tuple(sorted(worth, key=lambda code: -worth[code][0]))
-    best, runner = worth[order[0]][1:], worth[order[1]][1:]
-    return Standing(basis, order, worth, float(np.mean(best > (1 + WIN_MARGIN) * runner)))
+    power = market.power_usd_per_j.value * J_PER_KWH
+    said = sentence.decided(code, label, standing, priced, best_asic, power_usd_per_kwh=power)
+    return replace(priced, code=code, label=label, sentence=said)
 
 
 def _label(standing: Standing, measured: bool) -> Label | None:
@@ -166,19 +154,19 @@ def _no_market(uses: Mapping[UseCode, Use]) -> bool:
     return "RENT" not in uses and "SERVE" in uses and uses["SERVE"].now is None
 
 
-def _options(uses: Mapping[UseCode, Use], world: World, device: DeviceFacts) -> tuple[Option, ...]:
+def _options(valued: Valued, device: DeviceFacts) -> tuple[Option, ...]:
+    """Best first; those without a figure last, in a fixed order."""
     why: dict[UseCode, str] = {
         "MINE": "no hash rate was measured",
         "SERVE": "no token rate was measured",
         "RENT": f"no rent price for {device.name}",
     }
-    return (
-        off(),
-        *(
-            option(uses[code], world) if code in uses else absent(code, reason)
-            for code, reason in why.items()
-        ),
-    )
+    found: dict[UseCode, Option] = {"OFF": off()}
+    for code, reason in why.items():
+        known = code in valued.uses
+        found[code] = option(valued.uses[code], valued.world) if known else absent(code, reason)
+    order = () if valued.standing is None else valued.standing.order
+    return tuple(found[code] for code in (*order, *(c for c in found if c not in order)))
 
 
 def _references(
@@ -187,50 +175,28 @@ def _references(
     """The same paid kWh in the best and the median machine on sale, and in the user's own."""
     found: list[Reference] = []
     if asics:
-        found.append(_reference("best", best_asic(asics), world))
-        found.append(_reference("median", median_asic(asics), world))
+        found.append(reference("best", best_asic(asics), world))
+        found.append(reference("median", median_asic(asics), world))
     if user_asic is not None:
-        found.append(_reference("user", user_asic, world))
+        found.append(reference("user", user_asic, world))
     return tuple(found)
 
 
-def _reference(
-    role: Literal["best", "median", "user"], asic: AsicProfile, world: World
-) -> Reference:
-    joules = asic_joules_per_hash(asic)
-    per_j = mining_usd_per_j(world.usd_per_hash, constant(joules), world.pool_fee, world.pue_asic)
-    return Reference(
-        role=role,
-        name=asic.name,
-        title=asic.title,
-        joules_per_hash=joules,
-        pue=float(world.pue_asic[0]),
-        usd_per_kwh=money(per_j, J_PER_KWH),
-        usd_per_kwh_net=money(per_j - world.usd_per_j, J_PER_KWH),
-        source=f"nameplate: {asic.watts.source} ({asic.watts.flag})",
+def _best(references: Sequence[Reference]) -> Reference | None:
+    return next((found for found in references if found.role == "best"), None)
+
+
+def _exchange(valued: Valued, asic: Reference | None) -> Exchange | None:
+    """The token price that makes a joule worth the same in the best ASIC, while both are busy."""
+    use = valued.uses.get("SERVE")
+    if use is None or use.busy_w is None or use.load is None or asic is None:
+        return None
+    joules = float(use.busy_w[0] / use.load.units_per_s[0])
+    price = exchange_usd_per_token(
+        joules,
+        float(valued.world.usd_per_hash[0]),
+        asic.joules_per_hash,
+        pool_fee=float(valued.world.pool_fee[0]),
+        pue_asic=asic.pue,
     )
-
-
-def _ages(
-    market: MarketProfile,
-    model: ModelConfig | None,
-    gpu: GpuProfile | None,
-    workloads: Sequence[WorkloadRecord],
-    today: date,
-) -> list[Aged]:
-    """The prices used, with the limits beyond which they are stale; power is a contract."""
-    dated: list[tuple[str, Value, int]] = [
-        ("BTC", market.btc_usd, PRICE_LIMIT_DAYS),
-        ("difficulty", market.difficulty, DIFFICULTY_LIMIT_DAYS),
-    ]
-    if (rent := rent_price(market, gpu)) is not None:
-        dated.append(("rent", rent.usd_per_s, RENT_LIMIT_DAYS))
-    sold = any(workload.unit == "token" for workload in workloads)
-    if sold and (tokens := token_price(market, model)) is not None:
-        dated.append(("tokens", tokens.out_usd_per_token, TOKEN_LIMIT_DAYS))
-    return [_aged(what, value, limit, today) for what, value, limit in dated]
-
-
-def _aged(what: str, value: Value, limit_days: int, today: date) -> Aged:
-    age_days = (today - first_day(value.as_of)).days
-    return Aged(what, value.as_of, age_days, limit_days, age_days > limit_days)
+    return Exchange(joules, asic.title, price)

@@ -1,12 +1,13 @@
 """The market and the meter as a Monte Carlo sees them. Pure, deterministic in its seed.
 
-Arrays hold ``DRAWS`` + 1 elements: the first is the stated or measured middle, the others are
-draws, so that one arithmetic gives both.
+Arrays hold one element more than there are draws: the first is the stated or measured middle, the
+others are draws, so that one arithmetic gives both. Without draws only the middle is there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.economics.units import Array
 from bench.records.decision import Money
 from bench.records.market import GpuProfile, MarketProfile, Value
 from bench.records.run import Boundary, DeviceFacts, Estimate, Idle, Metrics, WorkloadRecord
+from bench.verdict.owning import Owning, draw_owning
 
 DRAWS = 4000
 Z95 = 1.96
@@ -55,7 +57,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The market as drawn: shares and USD per SI unit.
+    """The market as drawn: shares and USD per SI unit; ``usd_per_hash_per_btc`` is hashprice at
+    one USD per BTC.
 
     ``gain`` and ``offset`` are the meter's errors, common to all workloads and to idle, in
     standard deviations; the two ``_draw`` place a price within its range, 0 to 1, once for all
@@ -63,6 +66,7 @@ class World:
     """
 
     usd_per_hash: Array
+    usd_per_hash_per_btc: Array
     pool_fee: Array
     usd_per_j: Array
     pue_asic: Array
@@ -72,9 +76,19 @@ class World:
     token_draw: Array
     rent_draw: Array
     node: Node
+    owning: Owning
     gain: Array
     offset: Array
     random: np.random.Generator
+    draws: int
+
+    def constant(self, number: float) -> Array:
+        """A number that no draw moves."""
+        return np.full(self.draws + 1, number)
+
+    def noise(self, sigma: float) -> Array:
+        """A normal deviation of its own, nothing in the middle."""
+        return np.concatenate(([0.0], sigma * self.random.standard_normal(self.draws)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +102,45 @@ class Load:
 
 
 def draw_world(
-    market: MarketProfile, device: DeviceFacts, gpu: GpuProfile | None, seed: int
+    market: MarketProfile,
+    device: DeviceFacts,
+    gpu: GpuProfile | None,
+    seed: int,
+    *,
+    draws: int = DRAWS,
+    gain_z: float = 0.0,
 ) -> World:
-    """Every uncertain input of the market, drawn within its range with its value as the median."""
+    """Every uncertain input of the market, drawn within its range with its value as the median.
+
+    The same seed gives each input the same draws whatever the others' values and ranges are.
+    ``gain_z`` is the meter's gain in the middle, in standard deviations.
+    """
     random = np.random.default_rng(seed)
 
     def drawn(value: Value) -> Array:
-        return spread(value, random.random(DRAWS))
+        return spread(value, _strata(random, draws))
 
     btc, difficulty = drawn(market.btc_usd), drawn(market.difficulty)
     moved = (btc / market.btc_usd.value) / (difficulty / market.difficulty.value)
     return World(
         usd_per_hash=market.hashprice_usd_per_hash.value * moved,
+        usd_per_hash_per_btc=market.hashprice_usd_per_hash.value
+        / market.btc_usd.value
+        / (difficulty / market.difficulty.value),
         pool_fee=drawn(market.pool_fee),
         usd_per_j=drawn(market.power_usd_per_j),
         pue_asic=drawn(market.pue_asic),
         serve_utilisation=drawn(market.serve_utilisation),
         rent_utilisation=drawn(market.rent_utilisation),
         rent_cut=drawn(market.rent_cut),
-        token_draw=random.random(DRAWS),
-        rent_draw=random.random(DRAWS),
-        node=_node(market, device, gpu, random),
-        gain=random.standard_normal(DRAWS),
-        offset=random.standard_normal(DRAWS),
+        token_draw=_strata(random, draws),
+        rent_draw=_strata(random, draws),
+        node=_node(market, device, gpu, drawn),
+        owning=draw_owning(market.capital, gpu, drawn),
+        gain=np.concatenate(([gain_z], random.standard_normal(draws))),
+        offset=np.concatenate(([0.0], random.standard_normal(draws))),
         random=random,
+        draws=draws,
     )
 
 
@@ -120,14 +149,13 @@ def draw_load(world: World, record: WorkloadRecord | None) -> Load | None:
     if record is None or record.metrics.units_per_s is None:
         return None
     metrics, rate = record.metrics, record.metrics.units_per_s
-    rates = _noisy(rate.mid, _sigma(rate) * world.random.standard_normal(DRAWS))
+    rates = rate.mid * np.exp(world.noise(_sigma(rate)))
     own = metrics.joules_per_unit
     if own is None or own.mid <= 0:
         return Load(record, rates, None, None)
     doubt = _doubt(metrics)
     middle_w = (metrics.joules_per_unit_absolute or own).mid * rate.mid
-    error = doubt.own_u * world.random.standard_normal(DRAWS)
-    watts = _read_w(world, doubt, middle_w, error) * rates / rate.mid
+    watts = _read_w(world, doubt, middle_w, world.noise(doubt.own_u)) * rates / rate.mid
     return Load(record, rates, watts, world.node.facility_w(watts, metrics.boundary))
 
 
@@ -137,34 +165,47 @@ def draw_idle_w(world: World, idle: Idle, load: Load) -> Array | None:
         return None
     metrics = load.record.metrics
     if idle.watts is None:
-        watts = load.watts * np.concatenate(([0.5], world.random.random(DRAWS)))
+        watts = load.watts * np.concatenate(([0.5], world.random.random(world.draws)))
     else:
         middle_w = (idle.watts_absolute or idle.watts).mid
-        watts = _read_w(world, _doubt(metrics), middle_w, constant(0.0)[1:])
+        watts = _read_w(world, _doubt(metrics), middle_w, world.constant(0.0))
     return world.node.facility_w(watts, metrics.boundary)
 
 
 def spread(value: Value, draw: Array) -> Array:
     """Half the draws below the value, half above, evenly out to the ends of its range."""
     if value.low is None or value.high is None:
-        return constant(value.value)
+        return np.full(draw.size + 1, value.value)
     ends = [value.low, value.value, value.high]
     return np.concatenate(([value.value], np.interp(draw, [0.0, 0.5, 1.0], ends)))
 
 
-def constant(number: float) -> Array:
-    """A number that no draw moves."""
-    return np.full(DRAWS + 1, number)
+def _strata(random: np.random.Generator, draws: int) -> Array:
+    """Numbers from 0 to 1, one in each of ``draws`` equal parts, shuffled (Latin hypercube)."""
+    return (random.permutation(draws) + random.random(draws)) / max(draws, 1)
 
 
 def money(values: Array, factor: float) -> Money:
     """The middle and the percentiles of the draws, each times ``factor``."""
-    p10, p50, p90 = np.percentile(values[1:] * factor, [10, 50, 90])
+    p10, p50, p90 = np.percentile(drawn_part(values) * factor, [10, 50, 90])
     return Money(float(values[0] * factor), float(p10), float(p50), float(p90))
 
 
+def median(values: Array) -> float:
+    """The median of the draws, by which uses are ranked."""
+    return float(np.median(drawn_part(values)))
+
+
+def drawn_part(values: Array) -> Array:
+    """The draws, or the middle where there are none."""
+    return values[1:] if values.size > 1 else values
+
+
 def _node(
-    market: MarketProfile, device: DeviceFacts, gpu: GpuProfile | None, random: np.random.Generator
+    market: MarketProfile,
+    device: DeviceFacts,
+    gpu: GpuProfile | None,
+    drawn: Callable[[Value], Array],
 ) -> Node:
     factor: Value | None = None
     if gpu is not None:
@@ -174,11 +215,11 @@ def _node(
         factor = None if device.kind == "cpu" else market.gpu_wall_factor
     used = [host, supply] if factor is None else [factor]
     source = f"{whose}: " + "; ".join(f"{value.source} ({value.flag})" for value in used)
-    draws = [spread(v, random.random(DRAWS)) for v in (host, supply, market.pue_gpu)]
+    draws = [drawn(value) for value in (host, supply, market.pue_gpu)]
     return Node(
         host_w=draws[0],
         psu_efficiency=draws[1],
-        factor=None if factor is None else spread(factor, random.random(DRAWS)),
+        factor=None if factor is None else drawn(factor),
         pue=draws[2],
         source=source,
     )
@@ -217,10 +258,5 @@ def _doubt(metrics: Metrics) -> _Doubt:
 
 def _read_w(world: World, doubt: _Doubt, middle_w: float, error: Array) -> Array:
     """Power as it may be behind a reading: gain scales it, offset shifts it."""
-    watts = _noisy(middle_w, error + doubt.gain_u * world.gain)
-    watts[1:] -= doubt.offset_u_w * world.offset
-    return np.maximum(watts, LEAST_SHARE * middle_w)
-
-
-def _noisy(middle: float, exponent: Array) -> Array:
-    return np.concatenate(([middle], middle * np.exp(exponent)))
+    watts = middle_w * np.exp(error + doubt.gain_u * world.gain)
+    return np.maximum(watts - doubt.offset_u_w * world.offset, LEAST_SHARE * middle_w)

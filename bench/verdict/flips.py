@@ -1,16 +1,21 @@
-"""Where the answer changes, in closed form, each threshold with its distance from today. Pure."""
+"""Where the answer changes, each threshold with its distance from today. Pure.
+
+A flip is exact for the input set to one number, as ``--set`` does: the median worth of a use is
+then proportional to its price, and at the flip equals its rival's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from bench.economics.card import break_even_utilisation
+from bench.economics.card import mean_power_w
 from bench.economics.units import J_PER_KWH, Array
 from bench.records.decision import Basis, Flip, FlipWhat, Reference, UseCode
+from bench.verdict.draws import median
+from bench.verdict.inputs import INPUTS
 from bench.verdict.options import Use, why_no_joules
+from bench.verdict.standing import Standing
 
-USD_PER_MTOK = 1e6
 _PRICE: dict[UseCode, FlipWhat] = {
     "SERVE": "token price",
     "RENT": "rent price",
@@ -19,80 +24,63 @@ _PRICE: dict[UseCode, FlipWhat] = {
 _HOURS: dict[UseCode, FlipWhat] = {"SERVE": "hours served", "RENT": "hours rented"}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The uses that have a price, best first, and what each is worth on ``basis``.
-
-    Worth is gross USD per paid joule, OFF being worth the joule's price, or gross USD/s where
-    joules are unknown.
-    """
-
-    basis: Basis
-    order: tuple[UseCode, ...]
-    worth: Mapping[UseCode, Array]
-    probability: float
-
-    def middle(self, code: UseCode) -> float:
-        """Worth at the stated inputs."""
-        return float(self.worth[code][0])
-
-    def rival(self, code: UseCode) -> UseCode:
-        """Whom a use must beat, or who beats it."""
-        return self.order[1] if code == self.order[0] else self.order[0]
-
-
 def flips(
+    uses: Mapping[UseCode, Use], standing: Standing, power_usd_per_j: float, btc_usd: float
+) -> tuple[Flip, ...]:
+    """Every threshold at which the leader among the options changes: prices, hours, power."""
+    found: list[Flip] = []
+    for code in standing.order:
+        if code in uses:
+            found.append(_price_flip(uses[code], standing, btc_usd))
+            found += _hours_flip(uses[code], standing)
+    return (*found, *_power_flip(standing, power_usd_per_j, btc_usd))
+
+
+def break_evens(
     uses: Mapping[UseCode, Use],
-    standing: Standing | None,
     power_usd_per_j: float,
     best_asic: Reference | None,
     btc_usd: float,
 ) -> tuple[Flip, ...]:
-    """Every threshold: prices, hours, power, the best ASIC, and what unpriced tokens must fetch."""
+    """Prices against what is no option: the best ASIC, and what unsold tokens must fetch."""
     found: list[Flip] = []
-    if standing is not None:
-        for code in standing.order:
-            if code in uses:
-                found += _own_flips(uses[code], standing, btc_usd)
-        found += _power_flips(standing, power_usd_per_j, btc_usd)
     for use in uses.values():
         if use.now is None:
-            found += _break_evens(use, uses, power_usd_per_j, best_asic, btc_usd)
+            found += _must_fetch(use, uses, power_usd_per_j, best_asic, btc_usd)
         elif use.code != "MINE" and best_asic is not None:
-            found.append(_asic_flip(use, best_asic, btc_usd))
+            target = best_asic.usd_per_kwh.p50 / J_PER_KWH
+            found.append(_threshold(use, best_asic.title, target, btc_usd))
     return tuple(found)
 
 
-def _own_flips(use: Use, standing: Standing, btc_usd: float) -> list[Flip]:
-    """The price of a use, and its hours, at which it takes or loses the lead."""
+def _price_flip(use: Use, standing: Standing, btc_usd: float) -> Flip:
+    """The price of a use at which it takes or loses the lead."""
     rival = standing.rival(use.code)
-    leads = use.code == standing.order[0]
-    price = _linear(use, leads, rival, standing.middle(rival) / standing.middle(use.code), btc_usd)
-    return [price, *_hours_flip(use, leads, rival, standing)]
+    at = standing.median(rival) / median(use.at_one(standing.basis))
+    return _flip(use, rival, at, btc_usd, leads=use.code == standing.order[0])
 
 
-def _linear(use: Use, leads: bool, rival: str, factor: float, btc_usd: float) -> Flip:
-    """Worth is proportional to the price it rests on, so the threshold is price × factor."""
-    assert use.now is not None
-    at = use.now * factor
+def _flip(use: Use, rival: str, at: float, btc_usd: float, *, leads: bool) -> Flip:
     return Flip(
         what=_PRICE[use.code],
         winner=rival if leads else use.code,
         loser=use.code if leads else rival,
         direction="below" if leads else "above",
-        unit=use.unit,
+        unit=INPUTS[use.price].shown,
         now=use.now,
         at=at,
-        ratio=factor,
+        ratio=None if use.now is None else at / use.now,
         at_btc=None if use.code == "MINE" else at / btc_usd,
     )
 
 
-def _hours_flip(use: Use, leads: bool, rival: UseCode, standing: Standing) -> list[Flip]:
+def _hours_flip(use: Use, standing: Standing) -> list[Flip]:
+    """The share of hours at which a use takes or loses the lead, if any does."""
     if use.code not in _HOURS:
         return []
-    now, target = float(use.utilisation[0]), standing.middle(rival)
-    share = _share(use, target, standing.basis)
+    leads, rival = use.code == standing.order[0], standing.rival(use.code)
+    now = float(use.utilisation[0])
+    share = _share(use, standing.median(rival), standing.basis)
     return [
         Flip(
             what=_HOURS[use.code],
@@ -110,20 +98,32 @@ def _hours_flip(use: Use, leads: bool, rival: UseCode, standing: Standing) -> li
 
 
 def _share(use: Use, target: float, basis: Basis) -> float | None:
-    busy = float(use.busy_usd_per_s[0])
-    if basis == "device-hour":
-        return target / busy if target <= busy else None
-    assert use.busy_w is not None
-    assert use.idle_w is not None
-    return break_even_utilisation(busy, float(use.busy_w[0]), float(use.idle_w[0]), target)
+    """The share u at which the median of what the use is worth meets ``target``."""
+
+    def beyond(share: float) -> float:
+        return median(_worth_at(use, share, basis)) - target
+
+    if beyond(1.0) < 0:
+        return None
+    from scipy.optimize import brentq
+
+    return float(brentq(beyond, 0.0, 1.0, xtol=1e-12))
 
 
-def _power_flips(standing: Standing, power_usd_per_j: float, btc_usd: float) -> list[Flip]:
+def _worth_at(use: Use, share: float, basis: Basis) -> Array:
+    """What the use is worth if it is sold for exactly that share of hours."""
+    earned = use.busy_usd_per_s * share
+    if basis == "device-hour" or use.busy_w is None or use.idle_w is None:
+        return earned
+    return earned / mean_power_w(use.busy_w, use.idle_w, earned * 0 + share)
+
+
+def _power_flip(standing: Standing, power_usd_per_j: float, btc_usd: float) -> list[Flip]:
     """The power price at which switching off beats the best use."""
     if standing.basis != "kwh":
         return []
     running: UseCode = next(code for code in standing.order if code != "OFF")
-    at = standing.middle(running)
+    at = standing.median(running)
     off_leads = standing.order[0] == "OFF"
     return [
         Flip(
@@ -131,7 +131,7 @@ def _power_flips(standing: Standing, power_usd_per_j: float, btc_usd: float) -> 
             winner=running if off_leads else "OFF",
             loser="OFF" if off_leads else running,
             direction="below" if off_leads else "above",
-            unit="USD/kWh",
+            unit=INPUTS["power"].shown,
             now=power_usd_per_j * J_PER_KWH,
             at=at * J_PER_KWH,
             ratio=at / power_usd_per_j,
@@ -140,15 +140,7 @@ def _power_flips(standing: Standing, power_usd_per_j: float, btc_usd: float) -> 
     ]
 
 
-def _asic_flip(use: Use, asic: Reference, btc_usd: float) -> Flip:
-    """The price at which a joule earns the same here and in the best ASIC."""
-    if use.usd_per_j is None:
-        return _unknown(use, asic.title)
-    factor = asic.usd_per_kwh.mid / J_PER_KWH / float(use.usd_per_j[0])
-    return _linear(use, factor < 1, asic.title, factor, btc_usd)
-
-
-def _break_evens(
+def _must_fetch(
     use: Use,
     uses: Mapping[UseCode, Use],
     power_usd_per_j: float,
@@ -158,35 +150,25 @@ def _break_evens(
     """What tokens without a price must fetch to beat the other uses, the best ASIC, the socket."""
     found = []
     for rival in uses.values():
-        if rival is use:
-            continue
-        if use.usd_per_j is not None and rival.usd_per_j is not None:
-            factor = float(rival.usd_per_j[0] / use.usd_per_j[0])
-        else:
-            factor = float(rival.usd_per_s[0] / use.usd_per_s[0])
-        found.append(_must_fetch(use, rival.code, factor, btc_usd))
-    per_j = {} if asic is None else {asic.title: asic.usd_per_kwh.mid / J_PER_KWH}
-    for name, worth in (per_j | {"OFF": power_usd_per_j}).items():
-        if use.usd_per_j is None:
-            found.append(_unknown(use, name))
-        else:
-            found.append(_must_fetch(use, name, worth / float(use.usd_per_j[0]), btc_usd))
+        if rival is not use:
+            basis: Basis = "device-hour"
+            worth: Array = rival.usd_per_s
+            if use.mean_w is not None and rival.usd_per_j is not None:
+                basis, worth = "kwh", rival.usd_per_j
+            at = median(worth) / median(use.at_one(basis))
+            found.append(_flip(use, rival.code, at, btc_usd, leads=False))
+    per_j = {} if asic is None else {asic.title: asic.usd_per_kwh.p50 / J_PER_KWH}
+    for name, target in (per_j | {"OFF": power_usd_per_j}).items():
+        found.append(_threshold(use, name, target, btc_usd))
     return found
 
 
-def _must_fetch(use: Use, rival: str, usd_per_token: float, btc_usd: float) -> Flip:
-    at = usd_per_token * USD_PER_MTOK
-    return Flip(
-        what="token price",
-        winner=use.code,
-        loser=rival,
-        direction="above",
-        unit=use.unit,
-        now=None,
-        at=at,
-        ratio=None,
-        at_btc=at / btc_usd,
-    )
+def _threshold(use: Use, rival: str, usd_per_j: float, btc_usd: float) -> Flip:
+    """The price at which a paid joule earns ``usd_per_j`` here too."""
+    if use.usd_per_j is None:
+        return _unknown(use, rival)
+    at = usd_per_j / median(use.at_one("kwh"))
+    return _flip(use, rival, at, btc_usd, leads=use.now is not None and at < use.now)
 
 
 def _unknown(use: Use, rival: str) -> Flip:
@@ -195,7 +177,7 @@ def _unknown(use: Use, rival: str) -> Flip:
         winner=use.code,
         loser=rival,
         direction="above",
-        unit=use.unit,
+        unit=INPUTS[use.price].shown,
         now=use.now,
         at=None,
         ratio=None,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from bench.economics.card import mean_power_w, rent_usd_per_s, tokens_usd_per_s, usd_per_joule
 from bench.economics.units import J_PER_KWH, S_PER_HOUR, Array
-from bench.records.decision import Money, Option, UseCode
+from bench.records.decision import Basis, Money, Option, UseCode
 from bench.records.journal import JsonObject
 from bench.records.market import GpuProfile, MarketProfile, ModelConfig, RentPrice, TokenPrice
 from bench.records.run import Idle, WorkloadRecord
-from bench.verdict.draws import Load, World, constant, draw_idle_w, draw_load, money, spread
+from bench.verdict.draws import Load, World, draw_idle_w, draw_load, money, spread
+from bench.verdict.inputs import INPUTS
 
 SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
 
@@ -22,19 +23,21 @@ class Use:
     """A use of the card: what it earns while busy, for which share of hours, on what power.
 
     Watts are the facility's, ``wall_factor`` is wall over boundary. ``now`` is the price it rests
-    on, in ``unit``; null for tokens without one, whose ``busy_usd_per_s`` is at one USD per token.
+    on, in the unit that ``INPUTS[price]`` shows; null for tokens without one. ``busy_at_one`` is
+    what it earns at a price of exactly one such unit, ``busy_usd_per_s`` at the drawn price.
     """
 
     code: UseCode
     what: str
     load: Load | None
     busy_usd_per_s: Array
+    busy_at_one: Array
     utilisation: Array
     busy_w: Array | None
     idle_w: Array | None
     wall_factor: float | None
+    price: str
     now: float | None
-    unit: str
 
     @property
     def usd_per_s(self) -> Array:
@@ -48,10 +51,26 @@ class Use:
             return None
         return mean_power_w(self.busy_w, self.idle_w, self.utilisation)
 
+    def full_usd_per_s(self, world: World) -> Array | None:
+        """USD/s over all hours, net of electricity, capital and colocation; null if unknown."""
+        owning = world.owning
+        if self.mean_w is None or self.busy_w is None or owning.card_usd_per_s is None:
+            return None
+        colocation = owning.colocation_usd_per_j * self.busy_w / world.node.pue
+        power = self.mean_w * world.usd_per_j
+        return self.usd_per_s - power - owning.card_usd_per_s - colocation
+
     @property
     def usd_per_j(self) -> Array | None:
         """Gross USD per joule paid."""
         return None if self.mean_w is None else usd_per_joule(self.usd_per_s, self.mean_w)
+
+    def at_one(self, basis: Basis) -> Array:
+        """What it is worth on ``basis`` at a price of exactly one unit."""
+        earned = self.busy_at_one * self.utilisation
+        if basis == "device-hour" or self.mean_w is None:
+            return earned
+        return usd_per_joule(earned, self.mean_w)
 
 
 def price_uses(
@@ -104,6 +123,7 @@ def off() -> Option:
         usd_per_device_h=nothing,
         usd_per_device_h_net=nothing,
         reason="nothing runs, so no kWh is paid",
+        full_reason="a card that is owned costs its capital also when it is off",
     )
 
 
@@ -125,10 +145,21 @@ def option(use: Use, world: World) -> Option:
         utilisation=float(use.utilisation[0]),
     )
     if use.now is None:
-        return replace(shown, reason="its tokens have no price in this market")
+        reason = "its tokens have no price in this market"
+        return replace(shown, reason=reason, full_reason=reason)
     shown = replace(shown, usd_per_device_h=money(use.usd_per_s, S_PER_HOUR))
     if per_j is None or mean_w is None:
-        return replace(shown, reason=f"no figure per kWh: {why_no_joules(use)}")
+        reason = f"no figure per kWh: {why_no_joules(use)}"
+        return replace(shown, reason=reason, full_reason=reason)
+    full = use.full_usd_per_s(world)
+    if full is None:
+        shown = replace(shown, full_reason="what this device costs to buy is not known")
+    else:
+        shown = replace(
+            shown,
+            usd_per_kwh_full=money(full / mean_w, J_PER_KWH),
+            usd_per_device_h_full=money(full, S_PER_HOUR),
+        )
     return replace(
         shown,
         usd_per_kwh=money(per_j, J_PER_KWH),
@@ -139,7 +170,7 @@ def option(use: Use, world: World) -> Option:
 
 def absent(code: UseCode, reason: str) -> Option:
     """A use that this run or this market knows nothing of."""
-    return Option(code=code, what=code.lower(), reason=reason)
+    return Option(code=code, what=code.lower(), reason=reason, full_reason=reason)
 
 
 def why_no_joules(use: Use) -> str:
@@ -154,12 +185,13 @@ def _mine(world: World, market: MarketProfile, load: Load, idle_w: Array | None)
         what="hashed here",
         load=load,
         busy_usd_per_s=load.units_per_s * world.usd_per_hash * (1 - world.pool_fee),
-        utilisation=constant(1.0),
+        busy_at_one=load.units_per_s * world.usd_per_hash_per_btc * (1 - world.pool_fee),
+        utilisation=world.constant(1.0),
         busy_w=load.facility_w,
         idle_w=idle_w,
         wall_factor=_wall_factor(load, world),
+        price="btc",
         now=market.btc_usd.value,
-        unit="USD",
     )
 
 
@@ -171,42 +203,46 @@ def _serve(
     model: ModelConfig | None,
 ) -> Use:
     price = token_price(market, model)
-    if price is None:
-        inward = outward = constant(1.0)
-    else:
+    in_per_out = _in_per_out(load.record.config)
+    one = world.constant(INPUTS["token"].factor)
+    at_one = tokens_usd_per_s(load.units_per_s, in_per_out, one, one, world.constant(1.0))
+    earned = at_one
+    if price is not None:
         inward = spread(price.in_usd_per_token, world.token_draw)
         outward = spread(price.out_usd_per_token, world.token_draw)
-    in_per_out = _in_per_out(load.record.config)
+        whole = world.constant(1.0)
+        earned = tokens_usd_per_s(load.units_per_s, in_per_out, inward, outward, whole)
     return Use(
         code="SERVE",
         what=_as_tokens(load.record, model),
         load=load,
-        busy_usd_per_s=tokens_usd_per_s(
-            load.units_per_s, in_per_out, inward, outward, constant(1.0)
-        ),
+        busy_usd_per_s=earned,
+        busy_at_one=at_one,
         utilisation=world.serve_utilisation,
         busy_w=load.facility_w,
         idle_w=idle_w,
         wall_factor=_wall_factor(load, world),
-        now=None if price is None else price.out_usd_per_token.value * 1e6,
-        unit="USD/Mtok",
+        price="token",
+        now=None if price is None else _blended(price, in_per_out) / INPUTS["token"].factor,
     )
 
 
 def _rent(world: World, rent: RentPrice, busiest: Load | None, idle_w: Array | None) -> Use:
     """A tenant may do anything: his power is taken as the highest that was measured."""
     price = spread(rent.usd_per_s, world.rent_draw)
+    one = world.constant(INPUTS["rent"].factor)
     return Use(
         code="RENT",
         what="rented",
         load=None,
-        busy_usd_per_s=rent_usd_per_s(price, constant(1.0), world.rent_cut),
+        busy_usd_per_s=rent_usd_per_s(price, world.constant(1.0), world.rent_cut),
+        busy_at_one=rent_usd_per_s(one, world.constant(1.0), world.rent_cut),
         utilisation=world.rent_utilisation,
         busy_w=None if busiest is None else busiest.facility_w,
         idle_w=idle_w,
         wall_factor=_wall_factor(busiest, world),
-        now=rent.usd_per_s.value * S_PER_HOUR,
-        unit="USD/h",
+        price="rent",
+        now=rent.usd_per_s.value / INPUTS["rent"].factor,
     )
 
 
@@ -234,18 +270,35 @@ def _in_per_out(config: JsonObject) -> float:
     return mix["in_tokens"] / mix["out_tokens"] if mix else 0.0
 
 
+def _blended(price: TokenPrice, in_per_out: float) -> float:
+    """USD per token, prompt and generated ones counted alike, as one price for both would be."""
+    inward, outward = price.in_usd_per_token.value, price.out_usd_per_token.value
+    return (in_per_out * inward + outward) / (in_per_out + 1)
+
+
 def _as_tokens(record: WorkloadRecord, model: ModelConfig | None) -> str:
-    """Whose tokens, and at which point: "as 8b tokens (T1, bf16, b64, c1024)"."""
+    """Whose tokens, and at which point: "as 8b tokens (T1, bf16, 1k/1k, b64, 50 ms)"."""
+    name = record.config.get("model") if model is None else model.name
+    return f"as {name or 'its'} tokens ({operating_point(record)})"
+
+
+def operating_point(record: WorkloadRecord) -> str:
+    """Tier, precision, request mix, batch, context and latency limit of a token workload."""
     config = record.config
-    name = config.get("model") if model is None else model.name
-    marks = [record.tier, config.get("precision")]
-    marks += [
-        f"{letter}{config[key]}"
-        for letter, key in (("b", "batch"), ("c", "context"))
-        if config.get(key) is not None
+    mix, limit_s = config.get("mix"), config.get("slo_tpot_s")
+    marks = [
+        record.tier,
+        config.get("precision"),
+        f"{_k(mix['in_tokens'])}/{_k(mix['out_tokens'])}" if mix else "decode only",
+        f"b{config['batch']}" if config.get("batch") is not None else None,
+        f"c{config['context']}" if config.get("context") is not None and not mix else None,
+        f"{1000 * limit_s:g} ms" if limit_s else None,
     ]
-    point = ", ".join(str(mark) for mark in marks if mark)
-    return f"as {name or 'its'} tokens" + (f" ({point})" if point else "")
+    return ", ".join(str(mark) for mark in marks if mark)
+
+
+def _k(tokens: float) -> str:
+    return f"{tokens / 1024:g}k" if tokens % 1024 == 0 else f"{tokens:g}"
 
 
 def _watts(load: Load) -> float:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.records.decision import Aged, Flip, Label, Money, Option, Reference, UseCode
+from bench.records.decision import (
+    Aged,
+    Decision,
+    Flip,
+    Label,
+    Money,
+    Option,
+    Reference,
+    UseCode,
+)
 from bench.records.run import Validity
-from bench.verdict.flips import Standing
+from bench.verdict.standing import Standing
 
 _UNIT = {"USD/Mtok": "/Mtok", "USD/h": "/h", "USD/kWh": "/kWh", "USD": ""}
 _HOURS = ("hours served", "hours rented")
@@ -17,14 +26,14 @@ def decided(
     code: str,
     label: Label | None,
     standing: Standing,
-    *,
-    options: Sequence[Option],
+    priced: Decision,
     best_asic: Reference | None,
-    flips: Sequence[Flip],
+    *,
     power_usd_per_kwh: float,
 ) -> str:
     """The best use, what a paid kWh earns in each, the runner-up and what mining would need."""
     best, runner = standing.order[:2]
+    options, flips = priced.options, priced.flips
     chance = f"P {standing.probability:.2f}"
     if label is None:
         head = f"{code} ({chance} that {best} beats {runner} by more than 2 %)."
@@ -34,7 +43,7 @@ def decided(
     parts += _runner_up(best, runner, flips)
     if "MINE" not in (best, runner):
         parts += _mining(flips)
-    parts += _unpriced(options, best, flips)
+    parts += _unpriced(options, best, priced.break_evens)
     parts += _per_device_hour(best, options)
     return " ".join(parts)
 
@@ -74,7 +83,8 @@ def undecided(validity: Validity) -> str:
 
 def incomparable(options: Sequence[Option]) -> str:
     """Why a valid run has no answer: fewer than two uses have a figure."""
-    reasons = "; ".join(f"{option.code}, {option.reason}" for option in options[1:])
+    told = [option for option in options if option.code != "OFF"]
+    reasons = "; ".join(f"{option.code}, {option.reason}" for option in told)
     return f"UNDECIDED: there is nothing to compare: {reasons}."
 
 
@@ -118,14 +128,14 @@ def _earnings(
     for option in options:
         money: Money | None = option.usd_per_kwh if per_kwh else option.usd_per_device_h
         if money is not None and option.code != "OFF":
-            earned.append((money.mid, f"{dollars(money.mid)} {option.what}"))
+            earned.append((money.p50, f"{dollars(money.p50)} {option.what}"))
     if not per_kwh:
         listed = ", ".join(text for _, text in sorted(earned, reverse=True))
         reason = next(o.reason for o in options if o.code in standing.order)
         return f"One device-hour earns {listed}, before electricity ({reason}): OFF may be better."
     if best_asic is not None:
-        mid = best_asic.usd_per_kwh.mid
-        earned.append((mid, f"{dollars(mid)} in the best ASIC ({best_asic.title})"))
+        middle = best_asic.usd_per_kwh.p50
+        earned.append((middle, f"{dollars(middle)} in the best ASIC ({best_asic.title})"))
     listed = ", ".join(text for _, text in sorted(earned, reverse=True))
     return f"One paid kWh earns {listed}; power costs {dollars(power_usd_per_kwh)}."
 
@@ -163,7 +173,7 @@ def _unpriced(options: Sequence[Option], best: UseCode, flips: Sequence[Flip]) -
 
 def _per_device_hour(best: UseCode, options: Sequence[Option]) -> list[str]:
     """Where the card, not the kWh, is scarce, another use may lead: say so."""
-    net = {o.code: o.usd_per_device_h_net.mid for o in options if o.usd_per_device_h_net}
+    net = {o.code: o.usd_per_device_h_net.p50 for o in options if o.usd_per_device_h_net}
     if best not in net:
         return []
     ahead = max(net, key=lambda code: (net[code], code == best))

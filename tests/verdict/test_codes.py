@@ -21,8 +21,9 @@ def option(decision: Decision, code: str) -> Option:
 
 
 def flip(decision: Decision, **wanted: Any) -> Flip:
+    thresholds = (*decision.flips, *decision.break_evens)
     return next(
-        f for f in decision.flips if all(getattr(f, key) == value for key, value in wanted.items())
+        f for f in thresholds if all(getattr(f, key) == value for key, value in wanted.items())
     )
 
 
@@ -30,7 +31,7 @@ def test_serve(decide: Judge) -> None:
     decision = decide("token=5")
     assert (decision.code, decision.label) == ("SERVE", "robust")
     assert decision.sentence.startswith("SERVE (robust, P 1.00). One paid kWh earns $")
-    assert "as 8b tokens (T1, bf16, b64, c1024)" in decision.sentence
+    assert "as 8b tokens (T1, bf16, decode only, b64, c1024)" in decision.sentence
 
 
 def test_rent(decide: Judge) -> None:
@@ -118,11 +119,11 @@ def test_break_evens_hold_when_they_are_paid(bare: Judge) -> None:
     asic = bare(f"token={flip(decision, loser='Antminer S23 Hyd 3U').at}")
     earned = option(asic, "SERVE").usd_per_kwh
     assert earned is not None
-    assert earned.mid == pytest.approx(asic.references[0].usd_per_kwh.mid)
+    assert earned.p50 == pytest.approx(asic.references[0].usd_per_kwh.p50)
     power = bare(f"token={flip(decision, loser='OFF', what='token price').at}")
-    net = option(power, "SERVE").usd_per_kwh_net
-    assert net is not None
-    assert net.mid == pytest.approx(0, abs=1e-12)
+    paid = option(power, "SERVE").usd_per_kwh
+    assert paid is not None
+    assert paid.p50 == pytest.approx(0.0929)
 
 
 def test_unpriced_tokens_beside_a_rent(decide: Judge, micro: ModelConfig) -> None:
@@ -133,7 +134,7 @@ def test_unpriced_tokens_beside_a_rent(decide: Judge, micro: ModelConfig) -> Non
     values = [option(priced, code).usd_per_kwh for code in ("SERVE", "RENT")]
     assert values[0] is not None
     assert values[1] is not None
-    assert values[0].mid == pytest.approx(values[1].mid)
+    assert values[0].p50 == pytest.approx(values[1].p50)
 
 
 def test_hash_side_alone(bare: Judge, measured: Measured) -> None:
