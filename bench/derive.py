@@ -35,6 +35,7 @@ from bench.records.run import (
 from bench.validity import Evidence
 from bench.validity import judge as judge_validity
 from bench.verdict import judge as judge_value
+from bench.verdict.case import Case
 
 LONGEST_DERIVING_S = 3600.0
 """From a run's last clock reading to the record drawn from it."""
@@ -214,17 +215,13 @@ def decide(
     derived: Derived, market: MarketProfile, profiles: Profiles, *, today: dt.date, seed: int
 ) -> Decision:
     """The verdict of a run at ``market``; ``today`` says how old its prices are."""
+    case = Case(derived.device, derived.workloads, derived.idle, profiles.model, profiles.gpu, seed)
     return judge_value(
-        device=derived.device,
-        workloads=derived.workloads,
+        case,
+        market,
         validity=derived.validity,
-        idle=derived.idle,
-        market=market,
-        model=profiles.model,
-        gpu=profiles.gpu,
         asics=profiles.asics,
         today=today,
-        seed=seed,
         user_asic=profiles.own_asic,
     )
 

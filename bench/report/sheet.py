@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Cell = str | float | bool | None
 NONE = "–"
+SMALLEST, LARGEST = 1e-3, 1e7
+"""Beyond these a number is written with an exponent."""
+TURNED = 3
+"""Up to so many rows are turned on their side where they are too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ def text(cell: Cell, column: Column) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, str):
         return clean(cell)
+    if cell and not SMALLEST <= abs(cell) < LARGEST:
+        return f"{cell:.{column.digits - 1}e}"
     return f"-{figures(-cell, column.digits)}" if cell < 0 else figures(cell, column.digits)
 
 
@@ -70,18 +76,22 @@ def caption(sheet: Sheet) -> str:
 
 
 def terminal(sheet: Sheet, width: int) -> RenderableType:
-    """The table for a terminal; turned on its side where its columns are too many for ``width``."""
+    """The table for a terminal, units below the headings; a few rows too wide for it are turned
+    on their side, and so become a few columns."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    lines = [tuple(column.titled for column in sheet.columns)]
-    lines += [
+    head = [tuple(column.heading for column in sheet.columns)]
+    if any(column.unit for column in sheet.columns):
+        head.append(tuple(column.unit or "" for column in sheet.columns))
+    rows = [
         tuple(text(cell, column) for cell, column in zip(row, sheet.columns, strict=True))
         for row in sheet.rows
     ]
+    lines = [*head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sum(widths) + 2 * len(widths) > width and len(sheet.rows) < len(sheet.columns):
+    if sum(widths) + 2 * len(widths) > width and len(rows) <= TURNED:
         lines = list(zip(*lines, strict=True))
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for index in range(len(lines[0])):

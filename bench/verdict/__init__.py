@@ -21,8 +21,8 @@ from bench.records.decision import (
     UseCode,
     VerdictCode,
 )
-from bench.records.market import AsicProfile, GpuProfile, MarketProfile, ModelConfig
-from bench.records.run import DeviceFacts, Idle, Validity, WorkloadRecord
+from bench.records.market import AsicProfile, MarketProfile
+from bench.records.run import DeviceFacts, Validity
 from bench.verdict import sentence
 from bench.verdict.ages import used_ages
 from bench.verdict.case import Case, Valued
@@ -40,17 +40,12 @@ FOREIGN_JOULES = ("ASSUMED_WATTS", "METER_MISMATCH")
 
 
 def judge(
-    *,
-    device: DeviceFacts,
-    workloads: Sequence[WorkloadRecord],
-    validity: Validity,
-    idle: Idle,
+    case: Case,
     market: MarketProfile,
-    model: ModelConfig | None,
-    gpu: GpuProfile | None,
+    *,
+    validity: Validity,
     asics: Sequence[AsicProfile],
     today: date,
-    seed: int,
     user_asic: AsicProfile | None = None,
 ) -> Decision:
     """The decision on one card that is owned; full cost, capital included, stands beside it.
@@ -58,9 +53,8 @@ def judge(
     ``asics`` are the machines on sale. Uses are ranked by the median of what a paid joule earns,
     or by device-hour before electricity where joules are unknown; that order is at best leaning.
     """
-    case = Case(device, workloads, idle, model, gpu, seed)
     valued = case.valued(market)
-    ages = used_ages(market, model, gpu, workloads, today)
+    ages = used_ages(market, case.model, case.gpu, case.workloads, today)
     references = _references(valued.world, asics, user_asic)
     oldest = max(ages, key=lambda age: age.age_days)
     blank = Decision(
@@ -76,7 +70,7 @@ def judge(
         basis=None,
         oldest=oldest,
         stale=any(age.stale for age in ages),
-        seed=seed,
+        seed=case.seed,
         ages=tuple(ages),
     )
     if validity.status in ("invalid", "incomplete"):
@@ -84,7 +78,7 @@ def judge(
     foreign = [code.name for code in validity.codes if code.name in FOREIGN_JOULES]
     machines = list(asics) if user_asic is None else [*asics, user_asic]
     decision = _decide(
-        _priced(blank, valued, device, market, machines),
+        _priced(blank, valued, case.device, market, machines),
         case,
         valued,
         market,

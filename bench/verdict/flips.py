@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.economics.card import mean_power_w
+import numpy as np
+
+from bench.economics.card import break_even_utilisation
 from bench.economics.units import J_PER_KWH, Array
 from bench.records.decision import Basis, Flip, FlipWhat, Reference, UseCode
-from bench.verdict.draws import median
+from bench.verdict.draws import drawn_part, median
 from bench.verdict.inputs import INPUTS
 from bench.verdict.options import Use, why_no_joules
 from bench.verdict.standing import Standing
@@ -98,24 +100,19 @@ def _hours_flip(use: Use, standing: Standing) -> list[Flip]:
 
 
 def _share(use: Use, target: float, basis: Basis) -> float | None:
-    """The share u at which the median of what the use is worth meets ``target``."""
+    """The share of hours at which the median of what the use is worth meets ``target``.
 
-    def beyond(share: float) -> float:
-        return median(_worth_at(use, share, basis)) - target
-
-    if beyond(1.0) < 0:
-        return None
-    from scipy.optimize import brentq
-
-    return float(brentq(beyond, 0.0, 1.0, xtol=1e-12))
-
-
-def _worth_at(use: Use, share: float, basis: Basis) -> Array:
-    """What the use is worth if it is sold for exactly that share of hours."""
-    earned = use.busy_usd_per_s * share
+    Worth grows with the share in every draw, so it is the median of the draws' own break-evens.
+    """
+    busy = drawn_part(use.busy_usd_per_s)
     if basis == "device-hour" or use.busy_w is None or use.idle_w is None:
-        return earned
-    return earned / mean_power_w(use.busy_w, use.idle_w, earned * 0 + share)
+        shares = target / busy
+    else:
+        shares = break_even_utilisation(
+            busy, drawn_part(use.busy_w), drawn_part(use.idle_w), target
+        )
+    share = float(np.median(shares))
+    return share if 0 < share <= 1 else None
 
 
 def _power_flip(standing: Standing, power_usd_per_j: float, btc_usd: float) -> list[Flip]:

@@ -20,6 +20,7 @@ from bench.records.run import (
     WorkloadRecord,
 )
 from bench.verdict import judge
+from bench.verdict.case import Case
 
 TODAY = date(2026, 11, 22)
 
@@ -107,8 +108,9 @@ def decide(market: MarketProfile) -> Judge:
 
     def call(*sets: str, **changes: Any) -> Decision:
         inputs = given | changes
-        inputs["market"] = apply_sets(inputs["market"], sets, today=TODAY)
-        return judge(**inputs)
+        market = apply_sets(inputs.pop("market"), sets, today=TODAY)
+        fields = ("device", "workloads", "idle", "model", "gpu", "seed")
+        return judge(Case(*(inputs.pop(name) for name in fields)), market, **inputs)
 
     return call
 

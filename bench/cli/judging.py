@@ -1,0 +1,208 @@
+"""One ``bench verdict`` from files to exit status: read, judge by the market, show."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.catalogue import (
+    ProfileError,
+    apply_sets,
+    find_gpu,
+    load_asics,
+    load_gpu,
+    load_market,
+    names,
+    parse_asic,
+)
+from bench.cli.output import open_console, write_json
+from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
+from bench.machine import legible
+from bench.records.decision import Decision, FlipGrid
+from bench.records.market import AsicProfile, GpuProfile, MarketProfile
+from bench.records.record import RunRecord
+from bench.report import verdict as tables
+from bench.report.screen import say
+from bench.report.sheet import Sheet, terminal
+from bench.report.summary import measured
+from bench.store import BadRecord, StoreError, load
+from bench.verdict import judge
+from bench.verdict.case import Case
+from bench.verdict.grid import flip_grid
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = "joulemark/verdict/1"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRequest:
+    """The options of ``bench verdict`` as given."""
+
+    files: tuple[Path, ...]
+    market: str
+    sets: tuple[str, ...]
+    asic: str | None
+    flip: str | None
+    strict: bool
+    json_out: str | None
+    no_color: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the verdicts alone may go to stdout."""
+        return self.json_out == "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The market that judges, and the machines in it."""
+
+    market: MarketProfile
+    asics: tuple[AsicProfile, ...]
+    own: AsicProfile | None
+    today: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of one file; ``grid`` only where it was asked for."""
+
+    file: str
+    record: RunRecord
+    decision: Decision
+    grid: FlipGrid | None
+
+
+def run_verdict(request: VerdictRequest) -> int:
+    """Everything ``bench verdict`` does; a bad file is named and the others go on."""
+    console = open_console(request)
+    prices, axes = _prices(request), _axes(request.flip)
+    judged, status = [], OK
+    for path in request.files:
+        try:
+            found = _judged(path, prices, axes)
+        except BadRecord as error:
+            say(console, f"unreadable: {legible(str(error))}")
+            status = BAD_FILE
+            continue
+        _show(found, prices.market, console)
+        judged.append(found)
+    _write(request, judged, prices.market)
+    return status or _status(judged, strict=request.strict)
+
+
+def _prices(request: VerdictRequest) -> Prices:
+    today = dt.datetime.now(dt.UTC).date()
+    try:
+        market = apply_sets(load_market(request.market), request.sets, today=today)
+        own = None if request.asic is None else parse_asic(request.asic, today=today)
+        return Prices(market, load_asics(market), own, today)
+    except ProfileError as error:
+        raise Refusal(USAGE, str(error)) from error
+
+
+def _axes(flip: str | None) -> tuple[str, str] | None:
+    if flip is None:
+        return None
+    across, comma, down = flip.partition(",")
+    if not comma:
+        raise Refusal(USAGE, f"--flip {flip}: name two inputs, such as utilisation,rent")
+    return across.strip(), down.strip()
+
+
+def _judged(path: Path, prices: Prices, axes: tuple[str, str] | None) -> Judged:
+    record = load(path)
+    card = _card(record)
+    case = Case(
+        record.device,
+        record.workloads,
+        record.idle,
+        record.profiles.model,
+        card,
+        record.plan.seed,
+    )
+    decision = judge(
+        case,
+        prices.market,
+        validity=record.validity,
+        asics=prices.asics,
+        today=prices.today,
+        user_asic=prices.own,
+    )
+    grid = None
+    if axes is not None and decision.options:
+        try:
+            grid = flip_grid(case, prices.market, *axes)
+        except ValueError as error:
+            raise Refusal(USAGE, f"--flip {','.join(axes)}: {error}") from error
+    return Judged(legible(str(path)), record, decision, grid)
+
+
+def _card(record: RunRecord) -> GpuProfile | None:
+    """The card's profile as shipped today, with today's price; else the one in the record."""
+    kept = record.profiles.gpu
+    if kept is None:
+        return find_gpu(record.device.name) if record.device.kind == "gpu" else None
+    return load_gpu(kept.name) if kept.name in names("gpus") else kept
+
+
+def _show(found: Judged, market: MarketProfile, console: Console) -> None:
+    record = found.record
+    say(console, "")
+    say(console, f"{found.file}: {record.device.name}, {record.validity.status}, {market.title}")
+    say(console, found.decision.sentence, style="bold")
+    for sheet in _sheets(found, market):
+        console.print()
+        console.print(terminal(sheet, console.width))
+    if (line := tables.exchange(found.decision)) is not None:
+        say(console, "")
+        say(console, line)
+
+
+def _sheets(found: Judged, market: MarketProfile) -> Iterator[Sheet]:
+    decision = found.decision
+    if not decision.options:
+        return
+    possible = (
+        measured(found.record) if found.record.workloads else None,
+        tables.uses(decision),
+        tables.ladder(decision, market.power_usd_per_j.value),
+        tables.flips(decision),
+        tables.swings(decision),
+        None if found.grid is None else tables.grid(found.grid, decision),
+    )
+    yield from (sheet for sheet in possible if sheet is not None)
+
+
+def _write(request: VerdictRequest, judged: list[Judged], market: MarketProfile) -> None:
+    documents = [_document(found, market) for found in judged]
+    content: Any = documents[0] if len(request.files) == len(documents) == 1 else documents
+    try:
+        write_json(request, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    except StoreError as error:
+        raise Refusal(STORAGE, str(error)) from error
+
+
+def _document(found: Judged, market: MarketProfile) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "file": found.file,
+        "run_id": found.record.run_id,
+        "device": found.record.device.name,
+        "validity": asdict(found.record.validity),
+        "market": asdict(market),
+        "verdict": asdict(found.decision),
+        "flip_grid": None if found.grid is None else asdict(found.grid),
+    }
+
+
+def _status(judged: list[Judged], *, strict: bool) -> int:
+    if any(found.record.validity.status in ("invalid", "incomplete") for found in judged):
+        return INVALID
+    return INVALID if strict and any(found.decision.stale for found in judged) else OK

@@ -1,0 +1,49 @@
+"""``bench verdict``: stored runs judged by any market."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import options
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Records of runs.")]
+FlipGrid = Annotated[
+    str | None,
+    typer.Option(
+        "--flip",
+        metavar="INPUT,INPUT",
+        help="Also show which use leads over a grid of two inputs, such as utilisation,rent.",
+        rich_help_panel=options.MONEY,
+    ),
+]
+JsonOut = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        help="Also write the verdicts here; - is stdout, all else then goes to stderr.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
+def verdict_command(
+    files: Files,
+    market: options.Market = "default",
+    sets: options.Sets = None,
+    asic: options.Asic = None,
+    flip: FlipGrid = None,
+    strict: options.Strict = False,
+    json_out: JsonOut = None,
+    no_color: options.NoColor = False,
+) -> int:
+    """Judge stored runs by a market: the answer, the ladder, the flips and what moves it."""
+    from bench.cli.judging import VerdictRequest, run_verdict
+
+    request = VerdictRequest(
+        tuple(files), market, tuple(sets or ()), asic, flip, strict, json_out, no_color
+    )
+    return run_verdict(request)

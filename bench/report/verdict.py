@@ -1,0 +1,188 @@
+"""A decision as tables: uses, ladder, flips, swings, a grid. Each has one boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.economics.units import J_PER_MWH
+from bench.records.decision import Decision, Flip, FlipGrid, Money, Option, Reference
+from bench.report.sheet import Cell, Column, Sheet
+from bench.verdict.inputs import INPUTS
+
+KWH_PER_MWH = 1e3
+_MONEY = ("p50", "p10", "p90")
+
+
+def uses(decision: Decision) -> Sheet:
+    """Every use of the card, best first, then the same kWh in an ASIC."""
+    columns = (
+        Column("use", "use"),
+        Column("kwh", "earns", "USD/kWh"),
+        Column("p10", "P10", "USD/kWh"),
+        Column("p90", "P90", "USD/kWh"),
+        Column("net", "- power", "USD/kWh"),
+        Column("hour", "earns", "USD/h"),
+        Column("hour_net", "- power", "USD/h"),
+        Column("hour_full", "- capital", "USD/h"),
+    )
+    rows = [_use(option) for option in decision.options]
+    rows += [_reference(reference) for reference in decision.references]
+    return Sheet(
+        "Uses of a paid kWh, and of a device-hour: medians",
+        decision.boundary,
+        columns,
+        tuple(rows),
+        tuple(_notes(decision)),
+    )
+
+
+def _use(option: Option) -> tuple[Cell, ...]:
+    kwh, net = option.usd_per_kwh, option.usd_per_kwh_net
+    return (
+        option.code,
+        *(None if kwh is None else getattr(kwh, key) for key in _MONEY),
+        _p50(net),
+        _p50(option.usd_per_device_h),
+        _p50(option.usd_per_device_h_net),
+        _p50(option.usd_per_device_h_full),
+    )
+
+
+def _reference(found: Reference) -> tuple[Cell, ...]:
+    kwh = found.usd_per_kwh
+    name = f"{found.role} ASIC"
+    return (name, kwh.p50, kwh.p10, kwh.p90, found.usd_per_kwh_net.p50, None, None, None)
+
+
+def _p50(money: Money | None) -> float | None:
+    return None if money is None else money.p50
+
+
+def _notes(decision: Decision) -> Iterator[str]:
+    """What the rows are, why figures are missing, and how the facility's kWh follow."""
+    for option in decision.options:
+        if option.code == "OFF":
+            continue
+        yield f"{option.code}: {option.reason or option.what}"
+        if option.full_reason not in (None, option.reason):
+            yield f"{option.code}, capital: {option.full_reason}"
+    for found in decision.references:
+        yield f"{found.role} ASIC: {found.title}, {found.joules_per_hash * 1e12:.3g} J/TH"
+    yield from sorted({_factor(option) for option in decision.options if option.wall_factor})
+
+
+def _factor(option: Option) -> str:
+    """From the boundary to the meter that is paid."""
+    return (
+        f"{option.code}: {option.wall_factor:.3f} W at the wall for each at the board or package,"
+        f" × PUE {option.pue:g} at the facility; {option.wall_factor_source}"
+    )
+
+
+def ladder(decision: Decision, power_usd_per_j: float) -> Sheet:
+    """Break-even power prices, the highest first; the present power price cuts the list in two."""
+    columns = (
+        Column("name", "use"),
+        Column("price", "pays below", "USD/MWh"),
+        Column("p10", "P10", "USD/MWh"),
+        Column("p90", "P90", "USD/MWh"),
+        Column("runs", "pays now"),
+        Column("mark", "rests on"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    now = ("— power costs —", power_usd_per_j * J_PER_MWH, None, None, None, "")
+    for rung in decision.ladder:
+        if not rung.runs and now not in rows:
+            rows.append(now)
+        worth = rung.break_even_usd_per_kwh
+        prices = [getattr(worth, key) * KWH_PER_MWH for key in _MONEY]
+        rows.append((rung.name, *prices, rung.runs, rung.mark))
+    if now not in rows:
+        rows.append(now)
+    return Sheet("Strike prices", decision.boundary, columns, tuple(rows))
+
+
+def flips(decision: Decision) -> Sheet | None:
+    """Where the answer changes, the nearest first, then what ASICs and unsold tokens ask for."""
+    thresholds = sorted(decision.flips, key=_distance) + list(decision.break_evens)
+    if not thresholds:
+        return None
+    columns = (
+        Column("winner", "winner"),
+        Column("loser", "over"),
+        Column("what", "once"),
+        Column("direction", "is"),
+        Column("at", "at"),
+        Column("unit", ""),
+        Column("now", "now"),
+        Column("away", "×"),
+        Column("btc", "at", "BTC"),
+    )
+    rows = tuple(
+        (f.winner, f.loser, f.what, f.direction, f.at, f.unit, f.now, f.ratio, f.at_btc)
+        for f in thresholds
+    )
+    notes = tuple(f"{f.winner} against {f.loser}: {f.reason}" for f in thresholds if f.reason)
+    return Sheet("Flips and break-evens", decision.boundary, columns, rows, notes)
+
+
+def _distance(flip: Flip) -> float:
+    """How many times up or down the input must go; those that no value reaches come last."""
+    if flip.ratio is None:
+        return float("inf")
+    return max(flip.ratio, 1 / flip.ratio)
+
+
+def swings(decision: Decision) -> Sheet | None:
+    """The tornado: what each input's own range does to the best use's device-hour."""
+    if not decision.swings:
+        return None
+    columns = (
+        Column("what", "input"),
+        Column("unit", "unit"),
+        Column("low", "P10"),
+        Column("high", "P90"),
+        Column("at_low", "at P10", "USD/h"),
+        Column("at_high", "at P90", "USD/h"),
+        Column("best", "leads"),
+    )
+    rows = tuple(
+        (
+            s.what,
+            s.unit,
+            s.low,
+            s.high,
+            s.at_low,
+            s.at_high,
+            s.best_at_low
+            if s.best_at_low == s.best_at_high
+            else f"{s.best_at_low} → {s.best_at_high}",
+        )
+        for s in decision.swings
+    )
+    kind = "capital included" if decision.swings[0].full else "net of power"
+    title = f"What moves a device-hour of {decision.best} ({kind}), one input at a time"
+    return Sheet(title, decision.boundary, columns, rows)
+
+
+def grid(found: FlipGrid, decision: Decision) -> Sheet:
+    """Which use leads where two inputs stand."""
+    columns = (
+        Column("down", f"{found.down} [{found.down_unit}]"),
+        *(Column(f"x{i}", f"{x:.3g}") for i, x in enumerate(found.xs)),
+    )
+    rows = tuple((y, *leaders) for y, leaders in zip(found.ys, found.leaders, strict=True))
+    title = f"Who leads, by {found.down} (down) and {found.across} [{found.across_unit}] (across)"
+    return Sheet(title, decision.boundary, columns, rows)
+
+
+def exchange(decision: Decision) -> str | None:
+    """The exchange rate of a joule between a token and a hash, on one line."""
+    found = decision.exchange
+    if found is None:
+        return None
+    price = found.usd_per_token / INPUTS["token"].factor
+    return (
+        f"Exchange rate: a token takes {found.joules_per_token:.3g} J at the facility;"
+        f" at ${price:.3g}/Mtok those joules earn the same in the {found.asic}."
+    )
