@@ -75,6 +75,7 @@ class Judged:
 
     file: str
     record: RunRecord
+    card: GpuProfile | None
     decision: Decision
     grid: FlipGrid | None
 
@@ -141,7 +142,7 @@ def _judged(path: Path, prices: Prices, axes: tuple[str, str] | None) -> Judged:
             grid = flip_grid(case, prices.market, *axes)
         except ValueError as error:
             raise Refusal(USAGE, f"--flip {','.join(axes)}: {error}") from error
-    return Judged(legible(str(path)), record, decision, grid)
+    return Judged(legible(str(path)), record, card, decision, grid)
 
 
 def _card(record: RunRecord) -> GpuProfile | None:
@@ -176,6 +177,7 @@ def _sheets(found: Judged, market: MarketProfile) -> Iterator[Sheet]:
         tables.flips(decision),
         tables.swings(decision),
         None if found.grid is None else tables.grid(found.grid, decision),
+        tables.prices(market, found.record.profiles.model, found.card),
     )
     yield from (sheet for sheet in possible if sheet is not None)
 

@@ -32,6 +32,7 @@ JsonOut = Annotated[
 
 def verdict_command(
     files: Files,
+    *,
     market: options.Market = "default",
     sets: options.Sets = None,
     asic: options.Asic = None,
@@ -43,7 +44,15 @@ def verdict_command(
     """Judge stored runs by a market: the answer, the ladder, the flips and what moves it."""
     from bench.cli.judging import VerdictRequest, run_verdict
 
-    request = VerdictRequest(
-        tuple(files), market, tuple(sets or ()), asic, flip, strict, json_out, no_color
+    return run_verdict(
+        VerdictRequest(
+            files=tuple(files),
+            market=market,
+            sets=tuple(sets or ()),
+            asic=asic,
+            flip=flip,
+            strict=strict,
+            json_out=json_out,
+            no_color=no_color,
+        )
     )
-    return run_verdict(request)

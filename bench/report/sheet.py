@@ -58,13 +58,15 @@ class Sheet:
 
 
 def text(cell: Cell, column: Column) -> str:
-    """A cell for people: cleaned text, yes or no, a number to the column's figures."""
+    """A cell for people: cleaned text, yes or no, a count whole, a number to its figures."""
     if cell is None:
         return NONE
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, str):
         return clean(cell)
+    if isinstance(cell, int):
+        return f"{cell:,}"
     if cell and not SMALLEST <= abs(cell) < LARGEST:
         return f"{cell:.{column.digits - 1}e}"
     return f"-{figures(-cell, column.digits)}" if cell < 0 else figures(cell, column.digits)
@@ -91,11 +93,13 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     ]
     lines = [*head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    words = [all(isinstance(row[i], str) for row in sheet.rows) for i in range(len(widths))]
     if sum(widths) + 2 * len(widths) > width and len(rows) <= TURNED:
         lines = list(zip(*lines, strict=True))
+        words = [True, *(False for _ in lines[0][1:])]
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for index in range(len(lines[0])):
-        grid.add_column(justify="left" if index == 0 else "right", overflow="fold")
+    for left in words:
+        grid.add_column(justify="left" if left else "right", overflow="fold")
     for line in lines:
         grid.add_row(*map(Text, line))
     notes = [Text(clean(note)) for note in sheet.notes]

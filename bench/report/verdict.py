@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from bench.economics.units import J_PER_MWH
 from bench.records.decision import Decision, Flip, FlipGrid, Money, Option, Reference
+from bench.records.market import FLAGS, GpuProfile, MarketProfile, ModelConfig, Value
 from bench.report.sheet import Cell, Column, Sheet
-from bench.verdict.inputs import INPUTS
+from bench.verdict.inputs import INPUTS, Input, read
+from bench.verdict.options import rent_price, token_price
 
 KWH_PER_MWH = 1e3
 _MONEY = ("p50", "p10", "p90")
@@ -68,15 +70,15 @@ def _notes(decision: Decision) -> Iterator[str]:
             yield f"{option.code}, capital: {option.full_reason}"
     for found in decision.references:
         yield f"{found.role} ASIC: {found.title}, {found.joules_per_hash * 1e12:.3g} J/TH"
-    yield from sorted({_factor(option) for option in decision.options if option.wall_factor})
+    yield from _factors([option for option in decision.options if option.wall_factor])
 
 
-def _factor(option: Option) -> str:
-    """From the boundary to the meter that is paid."""
-    return (
-        f"{option.code}: {option.wall_factor:.3f} W at the wall for each at the board or package,"
-        f" × PUE {option.pue:g} at the facility; {option.wall_factor_source}"
-    )
+def _factors(options: list[Option]) -> Iterator[str]:
+    """From where power was measured to the meter that is paid."""
+    if options:
+        each = ", ".join(f"{o.code} {o.wall_factor:.3f}" for o in options)
+        source = f"PUE {options[0].pue:g}; {options[0].wall_factor_source}"
+        yield f"wall over {options[0].boundary or 'board'}: {each}; facility over wall: {source}"
 
 
 def ladder(decision: Decision, power_usd_per_j: float) -> Sheet:
@@ -174,6 +176,50 @@ def grid(found: FlipGrid, decision: Decision) -> Sheet:
     rows = tuple((y, *leaders) for y, leaders in zip(found.ys, found.leaders, strict=True))
     title = f"Who leads, by {found.down} (down) and {found.across} [{found.across_unit}] (across)"
     return Sheet(title, decision.boundary, columns, rows)
+
+
+def prices(market: MarketProfile, model: ModelConfig | None, gpu: GpuProfile | None) -> Sheet:
+    """What the decision rests on: each value with its range, date, flag and source."""
+    columns = (
+        Column("what", "rests on"),
+        Column("value", "value", digits=4),
+        Column("unit", ""),
+        Column("low", "from"),
+        Column("high", "to"),
+        Column("as_of", "as of"),
+        Column("flag", "flag"),
+        Column("source", "source"),
+    )
+    rows = [_price(INPUTS[name], value) for name, value in _of_market(market, model, gpu)]
+    if gpu is not None:
+        card = (("card", "USD", gpu.price_usd), ("host's share", "W", gpu.host_w))
+        rows += [
+            _price(Input(what, unit), value) for what, unit, value in card if value is not None
+        ]
+    letters = sorted({letter for row in rows for letter in str(row[6]).split("/")})
+    legend = "flags: " + ", ".join(f"{letter} {FLAGS[letter]}" for letter in letters)
+    return Sheet("Prices and assumptions", "facility", columns, tuple(rows), (legend,))
+
+
+def _of_market(
+    market: MarketProfile, model: ModelConfig | None, gpu: GpuProfile | None
+) -> Iterator[tuple[str, Value]]:
+    """Inputs with their values: of tokens the price of generated ones, of rents the card's."""
+    tokens, rent = token_price(market, model), rent_price(market, gpu)
+    own = {
+        "token": None if tokens is None else tokens.out_usd_per_token,
+        "rent": None if rent is None else rent.usd_per_s,
+    }
+    for name in INPUTS:
+        value = own.get(name) or read(market, name)
+        if value is not None and name != "utilisation":
+            yield name, value
+
+
+def _price(held: Input, value: Value) -> tuple[Cell, ...]:
+    low, high = (None if end is None else end / held.factor for end in (value.low, value.high))
+    number = value.value / held.factor
+    return (held.what, number, held.shown, low, high, value.as_of, value.flag, value.source)
 
 
 def exchange(decision: Decision) -> str | None:

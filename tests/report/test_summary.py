@@ -31,20 +31,28 @@ def shown(record, monkeypatch):
     return lambda width, **changes: text_of(dataclasses.replace(record, **changes), width)
 
 
-def test_wide_is_two_rows_and_the_verdict(shown, record):
+def test_wide_is_a_row_a_workload_a_row_a_use_and_the_verdict(shown, record):
     text = shown(200)
     rows = [row for row in text.splitlines() if row.startswith(("sha256d", "decode"))]
     assert len(rows) == 2
-    assert all("simulated" in row and "±" in row and "$" in row for row in rows)
+    assert all("simulated" in row and "±" in row and "×" in row for row in rows)
+    for option in record.verdict.options:
+        assert any(row.startswith(option.code) for row in text.splitlines())
     assert record.verdict.sentence in text
     assert "Saved results/x.json" in text
     assert "SIMULATED" in text
 
 
+def test_each_table_has_one_boundary(shown):
+    text = shown(200)
+    captions = [line for line in text.splitlines() if "boundary:" in line]
+    assert [line.partition("boundary: ")[2] for line in captions] == ["board)", "facility)"]
+
+
 def test_narrow_is_turned_and_loses_nothing(shown):
     text = shown(80)
     assert "…" not in text.partition("SIMULATED")[0]
-    for heading in ("rate", "power", "energy/unit (board)", "wall factor", "per kWh", "run"):
+    for heading in ("rate", "power", "energy/unit", "wall factor", "run", "RENT", "SERVE", "OFF"):
         assert any(line.startswith(heading) for line in text.splitlines())
 
 
