@@ -80,8 +80,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}known: {', '.join(names) or 'none'}"
 
 
-def read_table(path: Path, file: str) -> Table:
-    """The file as a table; ``file`` is how errors name it. Raises ``ProfileError``."""
+def read_data(path: Path, file: str) -> dict[str, Any]:
+    """What the file holds; ``file`` is how errors name it. Raises ``ProfileError``."""
     text = _text(path, file)
     if any(line.count(".") > MAX_DOTS_PER_LINE for line in text.splitlines()):
         raise ProfileError(
@@ -94,7 +94,7 @@ def read_table(path: Path, file: str) -> Table:
         raise _too_deep(file) from None
     except ValueError as error:  # TOMLDecodeError, and numbers beyond Python's own limits
         raise ProfileError(file, None, f"is not TOML: {error}", "fix the syntax there") from None
-    return Table(file, "", data)
+    return data
 
 
 class Table:

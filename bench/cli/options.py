@@ -104,7 +104,8 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="btc= (USD) power= (USD/kWh) token= (USD/Mtok) rent= (USD/h); repeatable.",
+        help="btc= (USD) power= (USD/kWh) token= (USD/Mtok) rent= (USD/h), also difficulty="
+        " served= rented= utilisation= pue=; repeatable.",
         rich_help_panel=MONEY,
     ),
 ]
