@@ -6,8 +6,10 @@ token are treated alike wherever the arithmetic is: USD per unit over joules per
 
 from __future__ import annotations
 
+import numpy as np
+
 from bench.economics.mining import mining_usd_per_j
-from bench.economics.units import N
+from bench.economics.units import Array, N
 
 
 def wall_w(node_w: N, host_w: N, psu_efficiency: N) -> N:
@@ -37,18 +39,34 @@ def rent_usd_per_s(usd_per_s: N, utilisation: N, cut: N) -> N:
     return usd_per_s * utilisation * (1 - cut)
 
 
-def break_even_utilisation(
-    busy_usd_per_s: float, busy_w: float, idle_w: float, usd_per_j: float
-) -> float | None:
-    """The share of hours above which a use earns ``usd_per_j`` per joule paid.
+def tokens_usd_per_j(usd_per_token: N, joules_per_token: N) -> N:
+    """USD per joule of selling tokens: p/ε, that is 3600·p/ε USD per MWh of USD per Mtok.
 
-    u·A = T·(P·u + I(1−u)) gives u = T·I/(A − T(P−I)); None where no share in (0, 1] does.
+    The price is that of the token the joules are counted for, blended with its share of input.
+    """
+    return usd_per_token / joules_per_token
+
+
+def rent_usd_per_j(usd_per_s: N, busy_w: N, idle_share: N, utilisation: N, cut: N) -> N:
+    """USD per joule of a card let by the hour: p·u(1−cut)/(W·(u+(1−u)κ)), W at the facility.
+
+    In USD per MWh: 1000·$/h·u(1−cut)/[kW·(u+(1−u)κ)]; κ is the measured idle share of power.
+    """
+    mean_w = mean_power_w(busy_w, busy_w * idle_share, utilisation)
+    return usd_per_joule(rent_usd_per_s(usd_per_s, utilisation, cut), mean_w)
+
+
+def break_even_utilisation(
+    busy_usd_per_s: Array, busy_w: Array, idle_w: Array, usd_per_j: float
+) -> Array:
+    """The shares of hours above which a use earns ``usd_per_j`` per joule paid.
+
+    u·A = T·(P·u + I(1−u)) gives u = T·I/(A − T(P−I)); infinite where no share does, above 1
+    where there are not hours enough.
     """
     rest = busy_usd_per_s - usd_per_j * (busy_w - idle_w)
-    if rest <= 0:
-        return None
-    share = usd_per_j * idle_w / rest
-    return share if 0 < share <= 1 else None
+    shares = usd_per_j * idle_w / np.where(rest > 0, rest, np.nan)
+    return np.where(rest > 0, shares, np.inf)
 
 
 def exchange_usd_per_token(

@@ -152,7 +152,7 @@ class Capital:
     """What owning costs beside electricity; lives in seconds, rates a year.
 
     A card's capital is its price × ``node_factor`` (the rest of its server and network) × what
-    dearer memory and copper make of it: 1 + share·(multiplier − 1) each. ``residual`` is what is
+    dearer memory and copper make of it: 1 + Σ share·(multiplier − 1). ``residual`` is what is
     left of it after its life; ``colocation_usd_per_j`` is space, cooling and power infrastructure
     per watt of IT load and second; ``lead_time_s`` passes between paying and earning.
     """
