@@ -27,6 +27,12 @@
  *   FAKENVML_NAME=Fake GPU       their name; several apart by '|', the last one for all the rest
  *   FAKENVML_CC=9.0              compute capability; power usage is a mean of 1 s above 8.0
  *   FAKENVML_LIMIT_W=400[,W@S]   enforced power limit, another one from S on
+ *   FAKENVML_LIMIT_FILE=FILE     lines "CLOCK_MONOTONIC WATTS" in time order: the limit from that
+ *                                instant on (before the first, the default), whoever wrote it.
+ *                                Setting a limit adds a line; without the file none can be set. No
+ *                                more than it is drawn; a load of levels other than 0 and 1 is
+ *                                cut off at the two ends alone
+ *   FAKENVML_LIMIT_LEAST_W=W     the driver takes a lower limit and leaves this one
  *   FAKENVML_THROTTLE=74=0.1,..  share of the time since the start that a throttle field counts
  *   FAKENVML_XID=CODE@S,..       Xid errors
  *   FAKENVML_ECC=N@S,..          uncorrectable errors: N more from S on; "off": a card without ECC
@@ -57,10 +63,11 @@ enum {
     NOT_SUPPORTED = 3,
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
-    TIMEOUT = 10
+    TIMEOUT = 10,
+    UNKNOWN = 999
 };
 enum { UNSIGNED_INT = 1, UNSIGNED_LONG_LONG = 3 };
-enum { MAX_GPUS = 16, DEFAULT_LIMIT_MW = 450000, MAX_LIMIT_MW = 500000 };
+enum { MAX_GPUS = 16, LEAST_LIMIT_MW = 200000, DEFAULT_LIMIT_MW = 450000, MAX_LIMIT_MW = 500000 };
 enum { FIELD_AVERAGE = 185, FIELD_INSTANT = 186, FIELD_ENERGY = 191, LAST_OLD_FIELD = 160 };
 enum { XID_CRITICAL = 8 };
 
@@ -150,12 +157,13 @@ static unsigned enter(const char *call) {
 
 /* The power and its integral from t = 0 */
 
-static void waveform(double *low_w, double *high_w, double *period_s) {
+static void waveform(double limit_w, double *low_w, double *high_w, double *period_s) {
     const char *text = getenv("FAKENVML_WATTS");
     int given = text ? sscanf(text, "%lf:%lf:%lf", low_w, high_w, period_s) : 0;
     if (given < 1) *low_w = 200;
     if (given < 2) *high_w = *low_w;
     if (given < 3) *period_s = 1;
+    *low_w = fmin(*low_w, limit_w), *high_w = fmin(*high_w, limit_w);
 }
 
 /* The level of the load file at t and its integral up to t; half-written lines are left alone. */
@@ -174,19 +182,39 @@ static void load(const char *path, double t_s, double *level, double *integral) 
     *integral += *level * (t_s - since_s);
 }
 
+/* The next line of the limit file: its limit and its instant. */
+static int next_limit(FILE *file, double *since_s, double *limit_w) {
+    char line[128];
+    while (file && fgets(line, sizeof line, file) && strchr(line, '\n'))
+        if (sscanf(line, "%lf %lf", since_s, limit_w) == 2) return 1;
+    return 0;
+}
+
+/* The limit that the file gives at t; without a file there is none. */
+static double obeyed_w(double t_s) {
+    const char *path = getenv("FAKENVML_LIMIT_FILE");
+    double limit_w = DEFAULT_LIMIT_MW / 1000.0, since_s, next_w;
+    if (!path) return INFINITY;
+    FILE *file = fopen(path, "r");
+    while (next_limit(file, &since_s, &next_w) && since_s <= t_s) limit_w = next_w;
+    if (file) fclose(file);
+    return limit_w;
+}
+
 static double power_w(double t_s) {
     double low_w, high_w, period_s, level, integral;
     const char *path = getenv("FAKENVML_LOAD");
-    waveform(&low_w, &high_w, &period_s);
+    waveform(obeyed_w(t_s), &low_w, &high_w, &period_s);
     if (!path) return fmod(t_s, period_s) < period_s / 2 ? high_w : low_w;
     load(path, t_s, &level, &integral);
     return low_w + level * (high_w - low_w);
 }
 
-static double energy_j(double t_s) {
+/* What had been drawn by t if this limit had always held. */
+static double energy_under(double limit_w, double t_s) {
     double low_w, high_w, period_s, level, high_s;
     const char *path = getenv("FAKENVML_LOAD");
-    waveform(&low_w, &high_w, &period_s);
+    waveform(limit_w, &low_w, &high_w, &period_s);
     if (path) {
         load(path, t_s, &level, &high_s);
     } else {
@@ -194,6 +222,19 @@ static double energy_j(double t_s) {
         high_s = periods * period_s / 2 + fmin(rest_s, period_s / 2);
     }
     return high_w * high_s + low_w * (t_s - high_s);
+}
+
+static double energy_j(double t_s) {
+    const char *path = getenv("FAKENVML_LIMIT_FILE");
+    if (!path) return energy_under(INFINITY, t_s);
+    double limit_w = DEFAULT_LIMIT_MW / 1000.0, joules = 0, since_s = 0, next_s, next_w;
+    FILE *file = fopen(path, "r");
+    while (next_limit(file, &next_s, &next_w) && next_s <= t_s) {
+        joules += energy_under(limit_w, next_s) - energy_under(limit_w, since_s);
+        since_s = next_s, limit_w = next_w;
+    }
+    if (file) fclose(file);
+    return joules + energy_under(limit_w, t_s) - energy_under(limit_w, since_s);
 }
 
 /* The sensor */
@@ -389,6 +430,9 @@ unsigned nvmlDeviceGetMemoryInfo(gpu_t *gpu, memory_t *memory) {
 static unsigned limit_mw(void) {
     const char *text = getenv("FAKENVML_LIMIT_W");
     double watts, at_s, holds_w = 400;
+    if (getenv("FAKENVML_LIMIT_FILE")) {
+        return (unsigned)round(1000 * obeyed_w(seconds(CLOCK_MONOTONIC)));
+    }
     while (next(&text, &watts, &at_s))
         if (running_s() >= at_s) holds_w = watts;
     return (unsigned)(1000 * holds_w);
@@ -399,9 +443,22 @@ static int has_ecc(void) {
     return !text || strcmp(text, "off");
 }
 
+unsigned nvmlDeviceSetPowerManagementLimit(gpu_t *gpu, unsigned asked_mw) {
+    ENTER();
+    (void)gpu;
+    const char *path = getenv("FAKENVML_LIMIT_FILE");
+    if (asked_mw < LEAST_LIMIT_MW || asked_mw > MAX_LIMIT_MW) return INVALID_ARGUMENT;
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file) return NOT_SUPPORTED;
+    double watts = fmax(asked_mw / 1000.0, number("FAKENVML_LIMIT_LEAST_W", 0));
+    fprintf(file, "%.9f %.3f\n", seconds(CLOCK_MONOTONIC), watts);
+    return fclose(file) ? UNKNOWN : SUCCESS;
+}
+
 GETTER(nvmlDeviceGetEnforcedPowerLimit, unsigned, limit_mw())
+GETTER(nvmlDeviceGetPowerManagementLimit, unsigned, limit_mw())
 GETTER(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, DEFAULT_LIMIT_MW)
-GETTER_OF_TWO(nvmlDeviceGetPowerManagementLimitConstraints, 200000, MAX_LIMIT_MW)
+GETTER_OF_TWO(nvmlDeviceGetPowerManagementLimitConstraints, LEAST_LIMIT_MW, MAX_LIMIT_MW)
 GETTER(nvmlDeviceGetPersistenceMode, unsigned, 1)
 GETTER(nvmlDeviceGetPerformanceState, unsigned, 2)
 GETTER(nvmlDeviceGetPowerUsage, unsigned, usage_mw())

@@ -52,6 +52,17 @@ def fake_gpu(fakenvml, monkeypatch):
 
 
 @pytest.fixture
+def limit_file(fake_gpu, tmp_path, monkeypatch):
+    """A fake card of 440 W whose limit can be set; the file holds the limits so far."""
+    path = tmp_path / "limits"
+    path.write_text("")
+    fake_gpu(LIMIT_FILE=path, WATTS=440)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+@pytest.fixture
 def python():
     """Runs code in a Python of its own, where the fake library can be found; its last line is JSON.
 
