@@ -109,13 +109,13 @@ def write_json(request: Asked, text: str) -> None:
         raise StoreError(why) from error
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | bytes) -> None:
     """All of it or nothing: what stood there before stays until the new text lies beside it.
 
     A device or a pipe, and a file in a folder that takes no other, is written where it is. OSError
     when that fails.
     """
-    data = text.encode()
+    data = text.encode() if isinstance(text, str) else text
     path = Path(os.path.realpath(path))
     replaceable = not path.exists() or (path.is_file() and os.access(path, os.W_OK))
     if not (replaceable and os.access(path.parent, os.W_OK)):

@@ -1,0 +1,254 @@
+"""One ``bench skus`` from files to exit status: read runs, predict the rest, show, export."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.book import open_book
+from bench.catalogue import (
+    ProfileError,
+    apply_sets,
+    find_gpu,
+    load_gpu,
+    load_market,
+    load_model,
+    names,
+)
+from bench.cli.output import open_console, write_json, write_whole
+from bench.cli.refusal import BAD_FILE, ENVIRONMENT, OK, STORAGE, USAGE, Refusal
+from bench.cli.skus_command import LIKE_BATCH
+from bench.energy import held_mean
+from bench.machine import legible
+from bench.predict import table
+from bench.predict.measured import Measured, Refused, measured
+from bench.predict.point import Asked
+from bench.predict.row import Table
+from bench.records.market import GpuProfile, MarketProfile, ModelConfig
+from bench.records.record import RunRecord
+from bench.report import exports
+from bench.report.screen import say
+from bench.report.sheet import Sheet, terminal
+from bench.report.skus import screen_sheets, whole_sheet
+from bench.store import BadRecord, StoreError, find_journal, load, read_journal
+from bench.verdict.options import rent_price, token_price
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = "joulemark/skus/1"
+TPOT_MS = 50.0
+LONGEST_S = 60.0
+_MIX = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
+_TPOT = re.compile(r"tpot=([0-9]+\.?[0-9]*)(ms|s)", re.IGNORECASE)
+_WRITERS: dict[str, Callable[[Sheet], str | bytes]] = {
+    "csv": exports.to_csv,
+    "markdown": exports.to_markdown,
+    "html": exports.to_html,
+    "xlsx": exports.to_xlsx,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SkusRequest:
+    """The options of ``bench skus`` as given; ``exports`` by format, null where not wanted."""
+
+    files: tuple[Path, ...]
+    model: str
+    precision: str
+    mix: str
+    context: int | None
+    best_under: str | None
+    like_for_like: bool
+    batch: int | None
+    cards: str | None
+    trust_simulated: bool
+    market: str
+    sets: tuple[str, ...]
+    seed: int
+    draws: int
+    exports: Mapping[str, Path | None]
+    json_out: str | None
+    no_color: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the JSON alone may go to stdout."""
+        return self.json_out == "-"
+
+
+def run_skus(request: SkusRequest) -> int:
+    """Everything ``bench skus`` does; a bad file is named and the others go on."""
+    console = open_console(request)
+    try:
+        market = apply_sets(load_market(request.market), request.sets, today=_today())
+        asked = _asked(request, load_model(request.model))
+        gpus = [load_gpu(name) for name in _wanted(request)]
+        runs = [_run(path, console) for path in request.files]
+    except ProfileError as error:
+        raise Refusal(USAGE, str(error)) from error
+    used = [run for run in runs if run is not None]
+    found = _table(request, asked, gpus, used, market)
+    for sheet in screen_sheets(found, market.title):
+        console.print()
+        console.print(terminal(sheet, console.width))
+    _write(request, found, market, console)
+    return OK if len(used) == len(runs) else BAD_FILE
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def _table(
+    request: SkusRequest,
+    asked: Asked,
+    gpus: list[GpuProfile],
+    runs: list[Measured],
+    market: MarketProfile,
+) -> Table:
+    every = [*gpus, *(run.gpu for run in runs)]
+    rents = {gpu.name: rent for gpu in every if (rent := rent_price(market, gpu)) is not None}
+    return table(
+        asked,
+        gpus,
+        runs,
+        market,
+        price=token_price(market, asked.model),
+        rents=rents,
+        seed=request.seed,
+        draws=request.draws,
+        simulated_teach=request.trust_simulated,
+    )
+
+
+def _asked(request: SkusRequest, model: ModelConfig) -> Asked:
+    mix = _MIX.fullmatch(request.mix)
+    if mix is None or 0 in (prompt := int(mix[1]), output := int(mix[2])):
+        raise Refusal(USAGE, f"--mix {request.mix}: write tokens in and out, such as 1024/1024")
+    batch, tpot_s = _bound(request)
+    kv_bytes = 4.0 if request.precision == "fp32" else 2.0
+    asked = Asked(
+        model, request.precision, prompt, output, batch, tpot_s, request.context, kv_bytes
+    )
+    longest = model.config.get("max_context")
+    if isinstance(longest, int) and asked.held_tokens > longest:
+        why = f"{asked.held_tokens:g} tokens are more than the {longest} that {model.name} can hold"
+        raise Refusal(USAGE, f"{why}; shorten --mix or --context")
+    return asked
+
+
+def _bound(request: SkusRequest) -> tuple[int | None, float | None]:
+    """The common batch, or the bound on TPOT in seconds."""
+    if request.like_for_like:
+        if request.best_under is not None:
+            raise Refusal(USAGE, "--like-for-like and --best-under: choose one of them")
+        return request.batch or LIKE_BATCH, None
+    if request.batch is not None:
+        raise Refusal(USAGE, "--batch belongs to --like-for-like; --best-under finds each card's")
+    if request.best_under is None:
+        return None, TPOT_MS / 1e3
+    match = _TPOT.fullmatch(request.best_under)
+    bound_s = 0.0 if match is None else float(match[1]) / (1e3 if match[2].lower() == "ms" else 1)
+    if not 0 < bound_s <= LONGEST_S:
+        raise Refusal(USAGE, f"--best-under {request.best_under}: write it as TPOT=50ms")
+    return None, bound_s
+
+
+def _wanted(request: SkusRequest) -> Iterable[str]:
+    if request.cards is None:
+        return names("gpus")
+    wanted = dict.fromkeys(name.strip() for name in request.cards.split(",") if name.strip())
+    if not wanted:
+        raise Refusal(USAGE, "--cards names no card; leave it out for all of them")
+    return wanted
+
+
+def _run(path: Path, console: Console) -> Measured | None:
+    """What one file says of its card; null, with a line, where it says nothing of use."""
+    try:
+        record = load(path)
+        return measured(
+            record,
+            _card(record),
+            hash_clock_hz=_hash_clock_hz(path, record),
+            decode_model=_decode_model(record),
+        )
+    except BadRecord as error:
+        say(console, f"unreadable: {legible(str(error))}")
+    except Refused as refused:
+        say(console, f"refused: {legible(str(path))}: {legible(str(refused))}")
+    return None
+
+
+def _card(record: RunRecord) -> GpuProfile | None:
+    """The card's profile as shipped today, with today's price; else the one in the record."""
+    kept = record.profiles.gpu
+    if kept is None:
+        return find_gpu(record.device.name) if record.device.kind == "gpu" else None
+    return load_gpu(kept.name) if kept.name in names("gpus") else kept
+
+
+def _decode_model(record: RunRecord) -> ModelConfig | None:
+    """The model whose tokens were counted; null for one that this program does not know."""
+    for workload in record.workloads:
+        if workload.name == "decode":
+            name = workload.config.get("model")
+            if name == record.profiles.model.name:
+                return record.profiles.model
+            return load_model(str(name)) if name in names("models") else None
+    return None
+
+
+def _hash_clock_hz(path: Path, record: RunRecord) -> float | None:
+    """The mean SM clock sampled while it hashed; null without a journal or a clock in it."""
+    windows = [w for each in record.workloads if each.name == "sha256d" for w in each.windows]
+    place = find_journal(path, record.run_id)
+    if place is None or not windows:
+        return None
+    clock = open_book(read_journal(place).facts).series.get("sm_clock_hz")
+    spans = [(window.start_s, window.end_s) for window in windows]
+    return None if clock is None else held_mean(clock, spans)
+
+
+def _write(request: SkusRequest, found: Table, market: MarketProfile, console: Console) -> None:
+    sheet = whole_sheet(found, market.title)
+    for form, path in request.exports.items():
+        if path is None:
+            continue
+        try:
+            write_whole(path, _WRITERS[form](sheet))
+        except exports.MissingWriter as error:
+            raise Refusal(ENVIRONMENT, str(error)) from error
+        except OSError as error:
+            why = f"cannot write {legible(str(path))}: {error.strerror}; name another file"
+            raise Refusal(STORAGE, f"{why} with --{form}") from error
+        say(console, f"Wrote {legible(str(path))}")
+    try:
+        write_json(request, json.dumps(_document(found, market), indent=2) + "\n")
+    except StoreError as error:
+        raise Refusal(STORAGE, str(error)) from error
+
+
+def _document(found: Table, market: MarketProfile) -> dict[str, Any]:
+    """Everything in the table, SI and USD, joules and money at its one boundary."""
+    return {
+        "schema": SCHEMA,
+        "boundary": "facility",
+        "point": found.asked.text,
+        "model": found.asked.model.name,
+        "market": market.name,
+        "seed": found.seed,
+        "draws": found.draws,
+        "priced": found.priced,
+        "learned": [
+            {"architecture": family, "kind": kind, **asdict(factor)}
+            for (family, kind), factor in sorted(found.learned.items())
+        ],
+        "rows": [asdict(row) for row in found.rows],
+    }

@@ -1,0 +1,197 @@
+"""A sheet as a file: CSV, Markdown, HTML, XLSX. Each shows the boundary once and computes nothing.
+
+Foreign text stays text: it is cleaned, escaped, and kept from being read as a formula.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import re
+from datetime import datetime
+from html import escape
+
+from bench.report.foreign import clean
+from bench.report.sheet import Cell, Sheet, caption, text
+
+FORMULA_STARTS = tuple("=+-@＝＋－＠\t\r\n")
+"""What makes a spreadsheet read text as a formula, full-width forms too."""
+XLSX_PIP = 'pip install "joulemark[report]"'
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~])")
+_STYLE = """
+:root { color-scheme: light dark; --line: #bbb; --ink: #111; --paper: #fff; --band: #f3f3f3; }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #555; --ink: #eee; --paper: #161616; --band: #222; }
+}
+body { color: var(--ink); background: var(--paper); font: 14px/1.4 system-ui, sans-serif;
+  margin: 1.5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: .5rem; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; }
+.number { text-align: right; white-space: nowrap; }
+tbody tr:nth-child(even) { background: var(--band); }
+ul { padding-left: 1.2rem; max-width: 60rem; }
+@media print {
+  :root { --line: #999; --ink: #000; --paper: #fff; --band: #fff; }
+  body { margin: 0; font-size: 8px; }
+  .wide { overflow: visible; }
+  tr { break-inside: avoid; }
+}
+"""
+
+
+class MissingWriter(RuntimeError):  # noqa: N818 - it is an answer, not a fault
+    """A format whose library is not installed: one line with the command that brings it."""
+
+
+def to_csv(sheet: Sheet) -> str:
+    """Full figures, empty where unknown; caption and notes on lines that begin with #."""
+    out = io.StringIO()
+    out.write(f"# {clean(caption(sheet))}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([defused(column.titled) for column in sheet.columns])
+    writer.writerows([_plain(cell) for cell in row] for row in sheet.rows)
+    out.writelines(f"# {clean(note)}\n" for note in sheet.notes)
+    return out.getvalue()
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """A table for a page or a job summary, figures as on the screen."""
+    sides = ["---:" if numeric else ":---" for numeric in _numeric(sheet)]
+    lines = [
+        f"**{_markup(clean(caption(sheet)))}**",
+        "",
+        _bars([_markup(clean(column.titled)) for column in sheet.columns]),
+        _bars(sides),
+        *(_bars([_markup(each) for each in row]) for row in _texts(sheet)),
+        "",
+        *(f"- {_markup(clean(note))}" for note in sheet.notes),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_html(sheet: Sheet) -> str:
+    """One file that opens offline and asks nobody for anything; dark mode and print included."""
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    numeric = _numeric(sheet)
+    head = "".join(
+        _cell("th", column.titled, is_number)
+        for column, is_number in zip(sheet.columns, numeric, strict=True)
+    )
+    body = "\n".join(
+        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numeric, strict=True))}</tr>"
+        for row in _texts(sheet)
+    )
+    notes = "\n".join(f"<li>{escape(clean(note))}</li>" for note in sheet.notes)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(clean(sheet.title))}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<div class="wide">
+<table>
+<caption>{escape(clean(caption(sheet)))}</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</div>
+<ul>
+{notes}
+</ul>
+</body>
+</html>
+"""
+
+
+def to_xlsx(sheet: Sheet) -> bytes:
+    """One worksheet, numbers as numbers and text as text; MissingWriter without XlsxWriter."""
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise MissingWriter(f"an .xlsx file needs XlsxWriter: {XLSX_PIP}") from error
+    out = io.BytesIO()
+    asis = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with xlsxwriter.Workbook(out, asis) as book:
+        book.set_properties({"created": datetime(2000, 1, 1)})  # the same table is the same file
+        page = book.add_worksheet("table")
+        bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
+        page.write_string(0, 0, clean(caption(sheet)), book.add_format({"bold": True}))
+        for place, column in enumerate(sheet.columns):
+            page.write_string(1, place, clean(column.titled), bold)
+            page.set_column(place, place, max(10, min(28, len(column.titled))))
+        number = book.add_format({"num_format": "#,##0.####"})
+        small = book.add_format({"num_format": "0.00E+00"})
+        for line, row in enumerate(sheet.rows, 2):
+            for place, cell in enumerate(row):
+                if isinstance(cell, bool):
+                    page.write_string(line, place, "yes" if cell else "no")
+                elif isinstance(cell, str):
+                    page.write_string(line, place, clean(cell))
+                elif cell is not None:
+                    page.write_number(line, place, cell, small if _tiny(cell) else number)
+        page.freeze_panes(2, 1)
+        for line, note in enumerate(sheet.notes, len(sheet.rows) + 3):
+            page.write_string(line, 0, clean(note))
+    return out.getvalue()
+
+
+def defused(foreign: str) -> str:
+    """Text that no spreadsheet takes for a formula, by a ' before what looks like one."""
+    starts = foreign.startswith(FORMULA_STARTS) or foreign.lstrip().startswith(FORMULA_STARTS)
+    return f"'{clean(foreign)}" if starts else clean(foreign)
+
+
+def _plain(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return defused(cell) if isinstance(cell, str) else repr(cell)
+
+
+def _texts(sheet: Sheet) -> list[list[str]]:
+    return [
+        [text(cell, column) for cell, column in zip(row, sheet.columns, strict=True)]
+        for row in sheet.rows
+    ]
+
+
+def _numeric(sheet: Sheet) -> list[bool]:
+    """Which columns hold numbers, to be set to the right."""
+
+    def holds_numbers(place: int) -> bool:
+        cells = [row[place] for row in sheet.rows if row[place] is not None]
+        return bool(cells) and all(
+            isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells
+        )
+
+    return [holds_numbers(place) for place in range(len(sheet.columns))]
+
+
+def _markup(plain: str) -> str:
+    return _MARKUP.sub(r"\\\1", plain).replace("&", "&amp;")
+
+
+def _bars(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(tag: str, inside: str, is_number: bool) -> str:
+    kind = ' class="number"' if is_number else ""
+    return f"<{tag}{kind}>{escape(clean(inside))}</{tag}>"
+
+
+def _tiny(number: float) -> bool:
+    return 0 < abs(number) < 1e-3
