@@ -9,6 +9,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory, monkeypatch):
-    """A cache of the tests' own: locks and remembered set-up times stay out of the user's."""
-    root = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(root))
+    """Cache and state of the tests' own: locks and what is remembered stay out of the user's."""
+    root = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(root / "state"))

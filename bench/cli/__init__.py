@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
 from bench.cli.all_command import all_command
 from bench.cli.calibrate_command import calibrate_command
+from bench.cli.doctor_command import doctor_command
 from bench.cli.help import Sectioned
+from bench.cli.market_command import market_app
 from bench.cli.refusal import BUG, USAGE, Refusal
 from bench.cli.run_command import SETTINGS, run_command
 from bench.cli.signals import refusing
+from bench.cli.site_command import site_command
+from bench.cli.skus_command import skus_command
+from bench.cli.sweep_command import sweep_command
+from bench.cli.verdict_command import verdict_command
 from bench.cli.verify_command import verify_command
 
 _PAIR = re.compile(r"[a-z]+=")
@@ -29,15 +35,32 @@ app = typer.Typer(
 )
 SHORT = {
     "all": "Hash and infer on one device, and say which earns more.",
-    "calibrate": "Find out how the power sensor sees.",
     "run": "Run any command under the meter: its joules.",
+    "verdict": "Judge stored runs by any market.",
+    "skus": "Cards to buy or rent, measured and predicted, in one table.",
+    "doctor": "Check the shipped profiles.",
+    "calibrate": "Find out how the power sensor sees.",
+    "sweep": "The card under several power limits: joules, money, curtailing.",
     "verify": "Derive stored runs again and name what differs.",
+    "site": "What a MW of a site is worth: mine, lease, serve.",
+    "market": "Markets: list, check, or write your own.",
 }
-"""What ``bench --help`` says of each: whole on 80 columns."""
-app.command("all", cls=Sectioned, short_help=SHORT["all"])(all_command)
-app.command("calibrate", cls=Sectioned, short_help=SHORT["calibrate"])(calibrate_command)
-app.command("run", cls=Sectioned, short_help=SHORT["run"], context_settings=SETTINGS)(run_command)
-app.command("verify", cls=Sectioned, short_help=SHORT["verify"])(verify_command)
+"""What ``bench --help`` says of each, the first-class ones on top: whole on 80 columns."""
+_COMMANDS: dict[str, Callable[..., int]] = {
+    "all": all_command,
+    "run": run_command,
+    "verdict": verdict_command,
+    "skus": skus_command,
+    "doctor": doctor_command,
+    "calibrate": calibrate_command,
+    "sweep": sweep_command,
+    "verify": verify_command,
+    "site": site_command,
+}
+for _name, _command in _COMMANDS.items():
+    _settings = SETTINGS if _name == "run" else None
+    app.command(_name, cls=Sectioned, short_help=SHORT[_name], context_settings=_settings)(_command)
+app.add_typer(market_app, name="market", short_help=SHORT["market"])
 
 
 @app.callback()

@@ -73,6 +73,8 @@ def run_calibrate(request: CalibrateRequest) -> int:
         if request.journal is not None:
             return _conclude(request, console, _read(request.journal))
         target = find_target(request)
+        if target.note is not None:
+            say(console, target.note)
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
             await_device(target.facts, wait=request.wait)
             return _conclude(request, console, _run(request, console, target))

@@ -86,7 +86,7 @@ def check(request: Request) -> None:
     if request.assume_watts is not None and request.meter != "auto":
         raise Refusal(USAGE, "--assume-watts and --meter exclude each other: give one of them")
     if request.json_out not in (None, "-"):
-        _writable(Path(request.json_out))
+        check_writable("--json", Path(request.json_out))
     if not 0 <= request.seed < 2**31:
         raise Refusal(USAGE, f"--seed {request.seed}: use a whole number from 0 to {2**31 - 1}")
 
@@ -107,7 +107,7 @@ def faults_of(request: Request) -> list[Fault]:
     return faults
 
 
-def _writable(path: Path) -> None:
+def check_writable(option: str, path: Path) -> None:
     """Refuse before the run what could not be written after it."""
     try:
         place = path if path.exists() else path.parent
@@ -116,7 +116,7 @@ def _writable(path: Path) -> None:
     except OSError:
         usable = False
     if not usable:
-        raise Refusal(STORAGE, f"--json {path}: cannot be written; name another file")
+        raise Refusal(STORAGE, f"{option} {path}: cannot be written; name another file")
 
 
 def _is_sim(device: str) -> bool:

@@ -188,10 +188,12 @@ def _gpu(facts: DeviceFacts) -> Target:
     from dataclasses import replace
 
     from bench.catalogue import find_gpu
+    from bench.cli.leftover import put_back
 
     profile = find_gpu(facts.name)
+    facts, note = put_back(facts)
     named = replace(facts, profile=profile.name if profile else None)
-    return Target(named, profile, None, None)
+    return Target(named, profile, None, note)
 
 
 def _card(name: str) -> tuple[GpuProfile, Card]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from bench.cli.refusal import (
 )  # fmt: skip
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Rig, Target, choose_model, find_target, open_rig
-from bench.cli.signals import interruptible
+from bench.cli.signals import Handler, deaf, interruptible
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
 from bench.measure import Bench, Outcome, measure
@@ -65,8 +65,8 @@ def run_all(request: AllRequest) -> int:
     """Everything ``bench all`` does; raises Refusal with the status that fits."""
     check_all(request)
     console = open_console(request)
-    market, target, profiles = _open_world(request)
-    _refuse_shared(target.facts, request)
+    market, target, profiles = open_world(request)
+    refuse_shared(target.facts, request)
     if target.note is not None:
         say(console, target.note)
     try:
@@ -82,8 +82,20 @@ def run_all(request: AllRequest) -> int:
         raise Refusal(STORAGE, str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of a run: its record, where that lies, and how the measuring ended."""
+
+    record: RunRecord
+    saved: Path
+    outcome: Outcome
+
+
 class Session:
-    """One run on a device that nobody else holds."""
+    """One run on a device that nobody else holds.
+
+    Once it has measured, ``afterwards`` hears the signals that end a command.
+    """
 
     def __init__(
         self,
@@ -92,6 +104,8 @@ class Session:
         target: Target,
         market: MarketProfile,
         profiles: Profiles,
+        *,
+        afterwards: Handler = deaf,
     ) -> None:
         self.request = request
         self.console = console
@@ -101,9 +115,16 @@ class Session:
         self.grade = GRADES[request.grade]
         self.software = software({})
         self.host = host_facts()
+        self.afterwards = afterwards
 
     def run(self) -> int:
         """Plan, measure, derive, judge, save, show."""
+        measured = self.measured()
+        self._show(measured.record, measured.saved)
+        return exit_status(measured.record, measured.outcome, self.request)
+
+    def measured(self) -> Measured:
+        """Plan, measure, derive, judge, save."""
         started = dt.datetime.now(dt.UTC)
         rig = open_rig(self.request, self.target, self.profiles.model)
         meter = recall(rig.meter.facts(), self.target.facts)
@@ -127,16 +148,19 @@ class Session:
             saved = save(record, self.request.out)
             journal.compress()
         keep(record.meter, self.target.facts)
-        self._show(record, saved)
-        return exit_status(record, outcome, self.request)
+        return Measured(record, saved, outcome)
 
     def show_plan(self) -> int:
-        """--dry-run: open the meter, for the plan depends on it, and measure nothing."""
+        """--dry-run: show the plan and measure nothing."""
+        plan, meter = self.planned()
+        return show_plan(plan, meter, self.target.facts, self.request, self.console)
+
+    def planned(self) -> tuple[Plan, MeterFacts]:
+        """The plan, and the meter on which it depends: opened and closed again."""
         rig = open_rig(self.request, self.target, self.profiles.model)
         meter = recall(rig.meter.facts(), self.target.facts)
         rig.meter.stop()
-        plan = self._plan(self._course(meter, dt.datetime.now(dt.UTC), ()))
-        return show_plan(plan, meter, self.target.facts, self.request, self.console)
+        return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
@@ -170,7 +194,7 @@ class Session:
         watch = Commentary(screen, journal, rig.meter.facts(), UNITS, plan.blocks)
         window_s = plan.blocks * plan.block_s
         try:
-            with interruptible():
+            with interruptible(self.afterwards):
                 workers = rig.start_workers(tuple(UNITS), window_s, plan.seed)
                 bench = Bench(
                     self.target.facts,
@@ -248,7 +272,7 @@ def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int
     return INVALID if request.strict and record.verdict.stale else OK
 
 
-def _open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
+def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     """The market, the device and the profiles asked for, prices first."""
     from bench.catalogue import ProfileError, apply_sets, load_asics, load_market, parse_asic
 
@@ -264,7 +288,7 @@ def _open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     return market, target, Profiles(model, target.profile, asics, own)
 
 
-def _refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
+def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
     """A publish grade is for a whole card: a slice of one shares its sensor with the others."""
     shared = {"MIG": device.mig, "vGPU": device.vgpu, "MPS": device.mps}
     modes = [name for name, on in shared.items() if on]

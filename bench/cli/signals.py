@@ -25,20 +25,43 @@ def refusing() -> Iterator[None]:
             signal.signal(each, handler)
 
 
+def deaf(_number: int, _frame: FrameType | None) -> None:
+    """Instead of SIG_IGN, which lets a signal already under way raise."""
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Each raises Interrupted, once; what follows is not disturbed again."""
+def interruptible(after: Handler = deaf) -> Iterator[None]:
+    """Each raises Interrupted, once; what follows is not disturbed again but heard by ``after``."""
     from bench.measure import Interrupted
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        _install(_deaf)
+        _install(deaf)
         raise Interrupted(number)
 
     _install(interrupt)
     try:
         yield
     finally:
-        _install(_deaf)
+        _install(after)
+
+
+class Noted:
+    """Hears the signals that end a command and raises nothing: what must be finished is.
+
+    ``number`` is the first that was heard since ``listen``.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def listen(self) -> None:
+        """From now on."""
+        _install(self.hear)
+
+    def hear(self, number: int, _frame: FrameType | None) -> None:
+        """One of them has come."""
+        if self.number is None:
+            self.number = number
 
 
 def _install(handler: Handler) -> None:
@@ -49,9 +72,5 @@ def _install(handler: Handler) -> None:
 
 
 def _refuse(number: int, _frame: FrameType | None) -> None:
-    _install(_deaf)
+    _install(deaf)
     raise Refusal(128 + number, "interrupted before anything was measured")
-
-
-def _deaf(_number: int, _frame: FrameType | None) -> None:
-    """Instead of SIG_IGN, which lets a signal already under way raise."""

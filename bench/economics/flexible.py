@@ -154,6 +154,8 @@ def _earned(record: RunRecord, workload: WorkloadRecord) -> tuple[Earned | None,
     per_kwh, per_kwh_net = option.usd_per_kwh, option.usd_per_kwh_net
     if per_h is None or per_h_net is None or per_kwh is None or per_kwh_net is None:
         return None, option.reason
+    if per_kwh.mid <= 0:
+        return None, "it earns nothing in this market"
     mean_w = W_PER_KW * per_h.mid / per_kwh.mid
     money = Earned(mean_w, per_h.mid, per_h_net.mid, per_kwh.mid, per_kwh_net.mid)
     return money, None

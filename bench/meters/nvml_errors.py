@@ -21,6 +21,7 @@ ABSENT = frozenset({2, 3, 4, 6, 13, 14, 25, 26})
 FATAL = frozenset({8, 9, 12, 17, 18, 28})
 LOST = frozenset({15, 16})
 NOT_SUPPORTED = 3
+NO_PERMISSION = 4
 TIMEOUT = 10
 FUNCTION_NOT_FOUND = 13
 

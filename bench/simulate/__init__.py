@@ -9,6 +9,7 @@ from bench.simulate.card import Card, Counter, Launch, PowerSensor, card_of
 from bench.simulate.device import SimulatedDevice, SimulatedWork
 from bench.simulate.faults import KINDS, Fault, Faults, parse_fault
 from bench.simulate.instrument import EnergyCounter, PowerReading
+from bench.simulate.limit import limit_range_w, limited
 
 __all__ = [
     "KINDS",
@@ -23,5 +24,7 @@ __all__ = [
     "SimulatedDevice",
     "SimulatedWork",
     "card_of",
+    "limit_range_w",
+    "limited",
     "parse_fault",
 ]

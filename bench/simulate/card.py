@@ -54,6 +54,8 @@ class Card:
     """A simulated card: idle power (W), the known answer of each workload, and its instrument.
 
     ``launches`` holds the workloads whose power alternates; their mean power is the known one.
+    ``limit_w`` is the power limit it obeys, ``rated_w`` the one it is built for (without it the
+    same), ``slowed`` the share of ``boost_hz`` that the limit leaves a workload it holds back.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Card:
     launches: dict[str, Launch] = field(default_factory=dict)
     limit_w: float = 700.0
     boost_hz: float = 1.98e9
+    rated_w: float | None = None
+    slowed: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, launch in self.launches.items():

@@ -42,6 +42,8 @@ class SimulatedDevice:
         self.power = Steps(start_s, card.idle_w)
         self.pace = Steps(start_s, 0.0)
         self.busy = Steps(start_s, 0.0)
+        self.clock = Steps(start_s, 1.0)
+        self.capped = Steps(start_s, 0.0)
         self._warmth = LowPass(self.power, THERMAL_S)
         self._random = np.random.default_rng(seed)
         self._load: tuple[float, Launch] | None = None
@@ -55,6 +57,8 @@ class SimulatedDevice:
         launch = Launch(period_s or own.period_s, own.swing_w)
         self._load = (self.card.load_w(workload), launch)
         self.busy.set(t_s, 1.0)
+        self.clock.set(t_s, self.card.slowed.get(workload, 1.0))
+        self.capped.set(t_s, float(workload in self.card.slowed))
         self._apply(t_s)
 
     def idle(self, t_s: float) -> None:
@@ -62,6 +66,7 @@ class SimulatedDevice:
         self.advance(t_s)
         self._load = None
         self.busy.set(t_s, 0.0)
+        self.capped.set(t_s, 0.0)
         self._apply(t_s)
 
     def advance(self, t_s: float) -> None:
@@ -89,19 +94,26 @@ class SimulatedDevice:
     def clock_hz(self, t_s: float) -> float:
         """SM clock, in the steps that NVML shows."""
         pace = self.pace.level(t_s)
-        clock_hz = self.card.boost_hz * pace if pace > 0 else IDLE_CLOCK_HZ
+        boost_hz = self.card.boost_hz * self.clock.level(t_s)
+        clock_hz = boost_hz * pace if pace > 0 else IDLE_CLOCK_HZ
         return round(clock_hz / CLOCK_STEP_HZ) * CLOCK_STEP_HZ
 
     def temperature_c(self, t_s: float) -> float:
         """Whole degrees: first order towards a value proportional to the power."""
-        return float(round(ROOM_C + RISE_AT_LIMIT_C * self._warmth.at(t_s) / self.card.limit_w))
+        rated_w = self.card.rated_w or self.card.limit_w
+        return float(round(ROOM_C + RISE_AT_LIMIT_C * self._warmth.at(t_s) / rated_w))
 
     def held_back_s(self, fault: str, t_s: float) -> float:
-        """What the throttle counter of the fault ("throttle" or "power-cap") stands at."""
+        """What the throttle counter of the fault ("throttle" or "power-cap") stands at.
+
+        That of the power cap runs all the time while the card's own limit holds a workload back.
+        """
+        own_s = self.capped.integral(t_s) if fault == "power-cap" else 0.0
         share = self.faults.size(fault, t_s)
         if share is None:
-            return 0.0
-        return share * (self.busy.integral(t_s) - self.busy.integral(self.faults.at(fault)))
+            return own_s
+        since_s = self.busy.integral(t_s) - self.busy.integral(self.faults.at(fault))
+        return max(own_s, share * since_s)
 
     def _apply(self, t_s: float) -> None:
         """The load as its faults leave it."""

@@ -35,7 +35,7 @@ def modules_imported_by(*arguments: str, status: int = 0) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[*command, "--help"] for command in ((), ("all",), ("calibrate",), ("run",), ("verify",))],
+    [[*command, "--help"] for command in ((), *((name,) for name in SHORT))],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     modules = modules_imported_by(*arguments)
