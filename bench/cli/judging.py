@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.catalogue import (
-    ProfileError,
-    apply_sets,
-    find_gpu,
-    load_asics,
-    load_gpu,
-    load_market,
-    names,
-    parse_asic,
-)
+from bench.cli.exporting import Exports, check_exports, write_exports
 from bench.cli.output import open_console, write_json
+from bench.cli.prices import Prices, card_of, open_prices
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
 from bench.machine import legible
 from bench.records.decision import Decision, FlipGrid
-from bench.records.market import AsicProfile, GpuProfile, MarketProfile
+from bench.records.market import GpuProfile, MarketProfile
 from bench.records.record import RunRecord
 from bench.report import verdict as tables
 from bench.report.screen import say
@@ -50,6 +41,7 @@ class VerdictRequest:
     asic: str | None
     flip: str | None
     strict: bool
+    exports: Exports
     json_out: str | None
     no_color: bool
 
@@ -57,16 +49,6 @@ class VerdictRequest:
     def to_stdout(self) -> bool:
         """Whether the verdicts alone may go to stdout."""
         return self.json_out == "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """The market that judges, and the machines in it."""
-
-    market: MarketProfile
-    asics: tuple[AsicProfile, ...]
-    own: AsicProfile | None
-    today: dt.date
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +64,10 @@ class Judged:
 
 def run_verdict(request: VerdictRequest) -> int:
     """Everything ``bench verdict`` does; a bad file is named and the others go on."""
+    check_exports(request.exports)
     console = open_console(request)
-    prices, axes = _prices(request), _axes(request.flip)
+    prices = open_prices(request.market, request.sets, request.asic)
+    axes = _axes(request.flip)
     judged, status = [], OK
     for path in request.files:
         try:
@@ -95,17 +79,10 @@ def run_verdict(request: VerdictRequest) -> int:
         _show(found, prices.market, console)
         judged.append(found)
     _write(request, judged, prices.market)
+    sheets = [sheet for found in judged for sheet in _sheets(found, prices.market)]
+    if sheets:
+        write_exports(request.exports, sheets, console)
     return status or _status(judged, strict=request.strict)
-
-
-def _prices(request: VerdictRequest) -> Prices:
-    today = dt.datetime.now(dt.UTC).date()
-    try:
-        market = apply_sets(load_market(request.market), request.sets, today=today)
-        own = None if request.asic is None else parse_asic(request.asic, today=today)
-        return Prices(market, load_asics(market), own, today)
-    except ProfileError as error:
-        raise Refusal(USAGE, str(error)) from error
 
 
 def _axes(flip: str | None) -> tuple[str, str] | None:
@@ -119,7 +96,7 @@ def _axes(flip: str | None) -> tuple[str, str] | None:
 
 def _judged(path: Path, prices: Prices, axes: tuple[str, str] | None) -> Judged:
     record = load(path)
-    card = _card(record)
+    card = card_of(record)
     case = Case(
         record.device,
         record.workloads,
@@ -143,14 +120,6 @@ def _judged(path: Path, prices: Prices, axes: tuple[str, str] | None) -> Judged:
         except ValueError as error:
             raise Refusal(USAGE, f"--flip {','.join(axes)}: {error}") from error
     return Judged(legible(str(path)), record, card, decision, grid)
-
-
-def _card(record: RunRecord) -> GpuProfile | None:
-    """The card's profile as shipped today, with today's price; else the one in the record."""
-    kept = record.profiles.gpu
-    if kept is None:
-        return find_gpu(record.device.name) if record.device.kind == "gpu" else None
-    return load_gpu(kept.name) if kept.name in names("gpus") else kept
 
 
 def _show(found: Judged, market: MarketProfile, console: Console) -> None:

@@ -128,4 +128,28 @@ JsonOut = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+JsonToo = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        help="Also write it as JSON here; - is stdout, all else then goes to stderr.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Csv = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The tables as CSV.", rich_help_panel=OUTPUT)
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The tables as Markdown.", rich_help_panel=OUTPUT),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The tables as one HTML page.", rich_help_panel=OUTPUT),
+]
+Xlsx = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The tables as a workbook.", rich_help_panel=OUTPUT),
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.", rich_help_panel=OUTPUT)]

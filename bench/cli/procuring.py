@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from bench.book import open_book
 from bench.catalogue import (
     ProfileError,
-    apply_sets,
-    find_gpu,
     load_gpu,
-    load_market,
     load_model,
     names,
 )
-from bench.cli.output import open_console, write_json, write_whole
-from bench.cli.refusal import BAD_FILE, ENVIRONMENT, OK, STORAGE, USAGE, Refusal
+from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.output import open_console, write_json
+from bench.cli.prices import card_of, open_prices
+from bench.cli.refusal import BAD_FILE, OK, STORAGE, USAGE, Refusal
 from bench.cli.skus_command import LIKE_BATCH
 from bench.energy import held_mean
 from bench.machine import legible
@@ -31,9 +29,8 @@ from bench.predict.point import Asked
 from bench.predict.row import Table
 from bench.records.market import GpuProfile, MarketProfile, ModelConfig
 from bench.records.record import RunRecord
-from bench.report import exports
 from bench.report.screen import say
-from bench.report.sheet import Sheet, terminal
+from bench.report.sheet import terminal
 from bench.report.skus import screen_sheets, whole_sheet
 from bench.store import BadRecord, StoreError, find_journal, load, read_journal
 from bench.verdict.options import rent_price, token_price
@@ -46,17 +43,11 @@ TPOT_MS = 50.0
 LONGEST_S = 60.0
 _MIX = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
 _TPOT = re.compile(r"tpot=([0-9]+\.?[0-9]*)(ms|s)", re.IGNORECASE)
-_WRITERS: dict[str, Callable[[Sheet], str | bytes]] = {
-    "csv": exports.to_csv,
-    "markdown": exports.to_markdown,
-    "html": exports.to_html,
-    "xlsx": exports.to_xlsx,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class SkusRequest:
-    """The options of ``bench skus`` as given; ``exports`` by format, null where not wanted."""
+    """The options of ``bench skus`` as given."""
 
     files: tuple[Path, ...]
     model: str
@@ -72,7 +63,7 @@ class SkusRequest:
     sets: tuple[str, ...]
     seed: int
     draws: int
-    exports: Mapping[str, Path | None]
+    exports: Exports
     json_out: str | None
     no_color: bool
 
@@ -84,9 +75,10 @@ class SkusRequest:
 
 def run_skus(request: SkusRequest) -> int:
     """Everything ``bench skus`` does; a bad file is named and the others go on."""
+    check_exports(request.exports)
     console = open_console(request)
+    market = open_prices(request.market, request.sets).market
     try:
-        market = apply_sets(load_market(request.market), request.sets, today=_today())
         asked = _asked(request, load_model(request.model))
         gpus = [load_gpu(name) for name in _wanted(request)]
         runs = [_run(path, console) for path in request.files]
@@ -99,10 +91,6 @@ def run_skus(request: SkusRequest) -> int:
         console.print(terminal(sheet, console.width))
     _write(request, found, market, console)
     return OK if len(used) == len(runs) else BAD_FILE
-
-
-def _today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
 
 
 def _table(
@@ -175,7 +163,7 @@ def _run(path: Path, console: Console) -> Measured | None:
         record = load(path)
         return measured(
             record,
-            _card(record),
+            card_of(record),
             hash_clock_hz=_hash_clock_hz(path, record),
             decode_model=_decode_model(record),
         )
@@ -184,14 +172,6 @@ def _run(path: Path, console: Console) -> Measured | None:
     except Refused as refused:
         say(console, f"refused: {legible(str(path))}: {legible(str(refused))}")
     return None
-
-
-def _card(record: RunRecord) -> GpuProfile | None:
-    """The card's profile as shipped today, with today's price; else the one in the record."""
-    kept = record.profiles.gpu
-    if kept is None:
-        return find_gpu(record.device.name) if record.device.kind == "gpu" else None
-    return load_gpu(kept.name) if kept.name in names("gpus") else kept
 
 
 def _decode_model(record: RunRecord) -> ModelConfig | None:
@@ -217,18 +197,7 @@ def _hash_clock_hz(path: Path, record: RunRecord) -> float | None:
 
 
 def _write(request: SkusRequest, found: Table, market: MarketProfile, console: Console) -> None:
-    sheet = whole_sheet(found, market.title)
-    for form, path in request.exports.items():
-        if path is None:
-            continue
-        try:
-            write_whole(path, _WRITERS[form](sheet))
-        except exports.MissingWriter as error:
-            raise Refusal(ENVIRONMENT, str(error)) from error
-        except OSError as error:
-            why = f"cannot write {legible(str(path))}: {error.strerror}; name another file"
-            raise Refusal(STORAGE, f"{why} with --{form}") from error
-        say(console, f"Wrote {legible(str(path))}")
+    write_exports(request.exports, [whole_sheet(found, market.title)], console)
     try:
         write_json(request, json.dumps(_document(found, market), indent=2) + "\n")
     except StoreError as error:

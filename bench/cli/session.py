@@ -274,18 +274,16 @@ def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int
 
 def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     """The market, the device and the profiles asked for, prices first."""
-    from bench.catalogue import ProfileError, apply_sets, load_asics, load_market, parse_asic
+    from bench.catalogue import ProfileError
+    from bench.cli.prices import open_prices
 
-    today = dt.datetime.now(dt.UTC).date()
+    prices = open_prices(request.market, request.sets, request.asic)
     try:
-        market = apply_sets(load_market(request.market), request.sets, today=today)
-        own = parse_asic(request.asic, today=today) if request.asic is not None else None
-        asics = load_asics(market)
         target = find_target(request)
         model = choose_model(request, target)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
-    return market, target, Profiles(model, target.profile, asics, own)
+    return prices.market, target, Profiles(model, target.profile, prices.asics, prices.own)
 
 
 def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:

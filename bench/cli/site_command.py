@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,25 +32,6 @@ Sets = Annotated[
         rich_help_panel=options.MONEY,
     ),
 ]
-JsonOut = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="Also write the tables here; - is stdout, all else then goes to stderr.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-Csv = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Also the tables as CSV.", rich_help_panel=options.OUTPUT),
-]
-Markdown = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Also the tables as Markdown.", rich_help_panel=options.OUTPUT
-    ),
-]
 
 
 def site_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
@@ -60,9 +40,11 @@ def site_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
     market: options.Market = "default",
     sets: Sets = None,
     site: Site = "default",
-    json_out: JsonOut = None,
-    csv: Csv = None,
-    markdown: Markdown = None,
+    json_out: options.JsonToo = None,
+    csv: options.Csv = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
+    xlsx: options.Xlsx = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Show what a MW of a site is worth: mined with, leased as a powered shell, or served from."""
@@ -71,6 +53,8 @@ def site_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
 
         typer.echo(context.get_help(), err=True)
         raise Refusal(USAGE, "bench site shows facts and decides nothing yet: add --facts")
+    from bench.cli.exporting import Exports
     from bench.cli.siting import SiteRequest, run_site
 
-    return run_site(SiteRequest(market, tuple(sets or ()), site, json_out, csv, markdown, no_color))
+    exports = Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx)
+    return run_site(SiteRequest(market, tuple(sets or ()), site, exports, json_out, no_color))

@@ -6,27 +6,23 @@ import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from bench.catalogue import (
     ProfileError,
-    apply_sets,
     best_asic,
-    load_asics,
     load_gpu,
-    load_market,
     median_asic,
 )
 from bench.catalogue.site import load_site
-from bench.cli.output import open_console, write_json, write_whole
+from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.output import open_console, write_json
+from bench.cli.prices import open_prices
 from bench.cli.refusal import OK, STORAGE, USAGE, Refusal
 from bench.economics.printed import reproduced, shells
 from bench.economics.site import halving, machines, network, uses
-from bench.machine import legible
 from bench.records.market import AsicProfile, GpuProfile, MarketProfile, RentPrice
 from bench.records.site import SiteProfile
-from bench.report.exports import to_csv, to_markdown
 from bench.report.published import deals, printed_beside, shell_sheet
 from bench.report.sheet import Sheet, terminal
 from bench.report.site import capital_sheet, earnings, exchange, nameplates, network_sheet, values
@@ -44,9 +40,8 @@ class SiteRequest:
     market: str
     sets: tuple[str, ...]
     site: str
+    exports: Exports
     json_out: str | None
-    csv: Path | None
-    markdown: Path | None
     no_color: bool
 
     @property
@@ -73,12 +68,14 @@ class Place:
 
 def run_site(request: SiteRequest) -> int:
     """Everything ``bench site --facts`` does."""
+    check_exports(request.exports)
     place = _open(request)
     found = sheets(place)
     console = open_console(request)
     for sheet in found:
         console.print(terminal(sheet, console.width), end="\n\n")
     _write(request, place, found)
+    write_exports(request.exports, found, console)
     return OK
 
 
@@ -109,15 +106,15 @@ def sheets(place: Place) -> tuple[Sheet, ...]:
 
 def _open(request: SiteRequest) -> Place:
     """Profiles and what was set over them; a power price that was set is the site's too."""
-    today = dt.datetime.now(dt.UTC).date()
+    prices = open_prices(request.market, request.sets)
+    market, asics = prices.market, prices.asics
     try:
-        market = apply_sets(load_market(request.market), request.sets, today=today)
         site = load_site(request.site)
         _check_sets(market)
         if market.power_usd_per_j.flag == "G":
             site = replace(site, power_usd_per_j=market.power_usd_per_j)
-        asics, cards = load_asics(market), _cards(site, market)
-        warnings = (*_stale(market, cards, today), *_unpriced(site, market, cards))
+        cards = _cards(site, market)
+        warnings = (*_stale(market, cards, prices.today), *_unpriced(site, market, cards))
         return Place(site, market, asics, cards, best_asic(market), median_asic(market), warnings)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
@@ -170,17 +167,6 @@ def _write(request: SiteRequest, place: Place, found: Sequence[Sheet]) -> None:
         write_json(request, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     except StoreError as error:
         raise Refusal(STORAGE, str(error)) from error
-    for option, path, rendered in (
-        ("--csv", request.csv, to_csv),
-        ("--markdown", request.markdown, to_markdown),
-    ):
-        if path is None:
-            continue
-        try:
-            write_whole(path, "\n".join(rendered(sheet) for sheet in found))
-        except OSError as error:
-            why = f"cannot write {legible(str(path))}: {error.strerror}"
-            raise Refusal(STORAGE, f"{why}; name another file with {option}") from error
 
 
 def _table(sheet: Sheet) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 
 from bench.cli import options
 
-POINT, FILES = "Operating point", "Files"
+POINT = "Operating point"
 DRAWS = 20_000
 LIKE_BATCH = 16
 """Rows of 8b at 2048 tokens that still fit a 24 GB card."""
@@ -93,25 +93,6 @@ Draws = Annotated[
         metavar="N", min=100, max=1_000_000, help="How many.", rich_help_panel=options.MONEY
     ),
 ]
-Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="As CSV.", rich_help_panel=FILES)]
-Markdown = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="As Markdown.", rich_help_panel=FILES)
-]
-Html = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="As one HTML page.", rich_help_panel=FILES)
-]
-Xlsx = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="As a workbook.", rich_help_panel=FILES)
-]
-JsonOut = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="As JSON with every percentile; - is stdout, all else then goes to stderr.",
-        rich_help_panel=FILES,
-    ),
-]
 
 
 def skus_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
@@ -129,14 +110,15 @@ def skus_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
     sets: options.Sets = None,
     seed: Seed = 0,
     draws: Draws = DRAWS,
-    csv: Csv = None,
-    markdown: Markdown = None,
-    html: Html = None,
-    xlsx: Xlsx = None,
-    json_out: JsonOut = None,
+    csv: options.Csv = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
+    xlsx: options.Xlsx = None,
+    json_out: options.JsonToo = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Compare cards to buy or rent: measured ones, and predicted ones marked as such."""
+    from bench.cli.exporting import Exports
     from bench.cli.procuring import SkusRequest, run_skus
 
     request = SkusRequest(
@@ -154,7 +136,7 @@ def skus_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
         sets=tuple(sets or ()),
         seed=seed,
         draws=draws,
-        exports={"csv": csv, "markdown": markdown, "html": html, "xlsx": xlsx},
+        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
         json_out=json_out,
         no_color=no_color,
     )

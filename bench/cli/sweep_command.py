@@ -44,25 +44,6 @@ WaitLimit = Annotated[
         rich_help_panel=options.DEVICE,
     ),
 ]
-JsonOut = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="Also write the sweep here; - is stdout, all else then goes to stderr.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-Csv = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Also the tables as CSV.", rich_help_panel=options.OUTPUT),
-]
-Markdown = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Also the tables as Markdown.", rich_help_panel=options.OUTPUT
-    ),
-]
 
 
 def sweep_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
@@ -81,14 +62,17 @@ def sweep_command(  # noqa: PLR0917 - one parameter an option; Typer passes keyw
     market: options.Market = "default",
     sets: options.Sets = None,
     out: options.Out = Path("results"),
-    json_out: JsonOut = None,
-    csv: Csv = None,
-    markdown: Markdown = None,
+    json_out: options.JsonToo = None,
+    csv: options.Csv = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
+    xlsx: options.Xlsx = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Measure both workloads under several power limits: joules, money, what curtailing costs."""
     import secrets
 
+    from bench.cli.exporting import Exports
     from bench.cli.sweeping import SweepRequest, run_sweep
 
     request = SweepRequest(
@@ -114,7 +98,6 @@ def sweep_command(  # noqa: PLR0917 - one parameter an option; Typer passes keyw
         power_limit=power_limit,
         apply=apply,
         wait_limit_s=wait_limit,
-        csv=csv,
-        markdown=markdown,
+        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
     )
     return run_sweep(request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.catalogue import ProfileError
 from bench.cli.dry_run import AROUND_S
+from bench.cli.exporting import Exports, check_exports, write_exports
 from bench.cli.limiting import (
     AppliedLimiter,
     Limiter,
@@ -18,7 +19,7 @@ from bench.cli.limiting import (
     SimulatedLimiter,
     range_of,
 )
-from bench.cli.output import open_console, write_json, write_whole
+from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
     BUG,
     BUSY,
@@ -31,7 +32,7 @@ from bench.cli.refusal import (
     USAGE,
     Refusal,
 )
-from bench.cli.request import AllRequest, check_all, check_writable
+from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, find_target
 from bench.cli.session import (
     Session,
@@ -42,7 +43,6 @@ from bench.cli.session import (
 )
 from bench.cli.signals import Noted, interruptible
 from bench.economics.flexible import Curve, curves
-from bench.machine import legible
 from bench.measure import Interrupted
 from bench.meters.power_limit import SAME_W, LimitRange, PowerLimit
 from bench.plan import total_seconds
@@ -50,9 +50,8 @@ from bench.ports import MeterError
 from bench.records.market import MarketProfile
 from bench.records.record import Profiles, RunRecord
 from bench.records.run import DeviceFacts
-from bench.report.exports import to_csv, to_markdown
 from bench.report.screen import say
-from bench.report.sheet import Sheet, terminal
+from bench.report.sheet import terminal
 from bench.report.sweep import point_lines, sheets
 from bench.report.text import duration
 from bench.store import Busy, StoreError, device_lock
@@ -80,8 +79,7 @@ class SweepRequest(AllRequest):
     power_limit: str
     apply: bool
     wait_limit_s: float
-    csv: Path | None
-    markdown: Path | None
+    exports: Exports
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +230,8 @@ class _Sweep:
             self._console.print()
             self._console.print(terminal(table, self._console.width))
         write_json(self._request, json.dumps(self._document(found, kept), indent=2) + "\n")
-        self._export(tables)
+        if tables:
+            write_exports(self._request.exports, tables, self._console)
         statuses = [done.status for done in self._done] + ([] if kept else [ENVIRONMENT])
         if self._noted.number is not None:
             if not self._done:
@@ -241,13 +240,6 @@ class _Sweep:
         if self._ended is not None:
             raise Refusal(_worst([*statuses, self._ended.status]), str(self._ended))
         return _worst(statuses)
-
-    def _export(self, tables: list[Sheet]) -> None:
-        """All tables into one file of each form that is asked for."""
-        for path, form in ((self._request.csv, to_csv), (self._request.markdown, to_markdown)):
-            if path is not None and tables:
-                _write(path, "\n".join(map(form, tables)))
-                say(self._console, f"Saved {path}")
 
     def _document(self, found: tuple[Curve, ...], kept: bool) -> dict[str, object]:
         return {
@@ -306,9 +298,7 @@ def _check(request: SweepRequest) -> None:
     if not (math.isfinite(request.wait_limit_s) and 0 < request.wait_limit_s <= LONGEST_WAIT_S):
         text = f"use seconds above 0, at most {LONGEST_WAIT_S:g}"
         raise Refusal(USAGE, f"--wait-limit {request.wait_limit_s:g}: {text}")
-    for option, path in (("--csv", request.csv), ("--markdown", request.markdown)):
-        if path is not None:
-            check_writable(option, path)
+    check_exports(request.exports)
 
 
 def _require_card(target: Target) -> None:
@@ -374,14 +364,6 @@ def _given(request: SweepRequest) -> str:
 
 def _takes(device: DeviceFacts, known: LimitRange) -> str:
     return f"{device.name} takes {known.least_w:g} to {known.most_w:g} W"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        why = f"cannot write {legible(str(path))}: {error.strerror}"
-        raise StoreError(f"{why}; name another file") from error
 
 
 def _worst(statuses: list[int]) -> int:

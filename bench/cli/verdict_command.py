@@ -19,15 +19,6 @@ FlipGrid = Annotated[
         rich_help_panel=options.MONEY,
     ),
 ]
-JsonOut = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="Also write the verdicts here; - is stdout, all else then goes to stderr.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
 
 
 def verdict_command(
@@ -38,10 +29,15 @@ def verdict_command(
     asic: options.Asic = None,
     flip: FlipGrid = None,
     strict: options.Strict = False,
-    json_out: JsonOut = None,
+    json_out: options.JsonToo = None,
+    csv: options.Csv = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
+    xlsx: options.Xlsx = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Judge stored runs by a market: the answer, the ladder, the flips and what moves it."""
+    from bench.cli.exporting import Exports
     from bench.cli.judging import VerdictRequest, run_verdict
 
     return run_verdict(
@@ -52,6 +48,7 @@ def verdict_command(
             asic=asic,
             flip=flip,
             strict=strict,
+            exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
             json_out=json_out,
             no_color=no_color,
         )

@@ -13,19 +13,10 @@ Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE…", help="Records, each with its journal beside it."),
 ]
-JsonOut = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="Also write what was found here; - is stdout, all else then goes to stderr.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
 
 
 def verify_command(
-    files: Files, json_out: JsonOut = None, no_color: options.NoColor = False
+    files: Files, json_out: options.JsonToo = None, no_color: options.NoColor = False
 ) -> int:
     """Derive stored runs again from their journals and name every difference."""
     from bench.cli.verifying import VerifyRequest, run_verify

@@ -1,4 +1,4 @@
-"""A sheet as a file: CSV, Markdown, HTML, XLSX. Each shows the boundary once and computes nothing.
+"""Sheets as a file: CSV, Markdown, HTML, XLSX. Each shows its boundary once; none computes.
 
 Foreign text stays text: it is cleaned, escaped, and kept from being read as a formula.
 """
@@ -12,6 +12,7 @@ import io
 import re
 from datetime import datetime
 from html import escape
+from typing import Any
 
 from bench.report.foreign import clean
 from bench.report.sheet import Cell, Sheet, caption, text
@@ -48,8 +49,17 @@ class MissingWriter(RuntimeError):  # noqa: N818 - it is an answer, not a fault
     """A format whose library is not installed: one line with the command that brings it."""
 
 
-def to_csv(sheet: Sheet) -> str:
+def to_csv(*sheets: Sheet) -> str:
     """Full figures, empty where unknown; caption and notes on lines that begin with #."""
+    return "\n".join(map(_csv, sheets))
+
+
+def to_markdown(*sheets: Sheet) -> str:
+    """Tables for a page or a job summary, figures as on the screen."""
+    return "\n".join(map(_markdown, sheets))
+
+
+def _csv(sheet: Sheet) -> str:
     out = io.StringIO()
     out.write(f"# {clean(caption(sheet))}\n")
     writer = csv.writer(out, lineterminator="\n")
@@ -59,8 +69,7 @@ def to_csv(sheet: Sheet) -> str:
     return out.getvalue()
 
 
-def to_markdown(sheet: Sheet) -> str:
-    """A table for a page or a job summary, figures as on the screen."""
+def _markdown(sheet: Sheet) -> str:
     sides = ["---:" if numeric else ":---" for numeric in _numeric(sheet)]
     lines = [
         f"**{_markup(clean(caption(sheet)))}**",
@@ -74,10 +83,28 @@ def to_markdown(sheet: Sheet) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_html(sheet: Sheet) -> str:
+def to_html(*sheets: Sheet) -> str:
     """One file that opens offline and asks nobody for anything; dark mode and print included."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    tables = "\n".join(map(_table, sheets))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(clean(sheets[0].title))}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+{tables}
+</body>
+</html>
+"""
+
+
+def _table(sheet: Sheet) -> str:
     numeric = _numeric(sheet)
     head = "".join(
         _cell("th", column.titled, is_number)
@@ -88,17 +115,7 @@ def to_html(sheet: Sheet) -> str:
         for row in _texts(sheet)
     )
     notes = "\n".join(f"<li>{escape(clean(note))}</li>" for note in sheet.notes)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(clean(sheet.title))}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<div class="wide">
+    return f"""<div class="wide">
 <table>
 <caption>{escape(clean(caption(sheet)))}</caption>
 <thead><tr>{head}</tr></thead>
@@ -109,14 +126,11 @@ def to_html(sheet: Sheet) -> str:
 </div>
 <ul>
 {notes}
-</ul>
-</body>
-</html>
-"""
+</ul>"""
 
 
-def to_xlsx(sheet: Sheet) -> bytes:
-    """One worksheet, numbers as numbers and text as text; MissingWriter without XlsxWriter."""
+def to_xlsx(*sheets: Sheet) -> bytes:
+    """A worksheet each, numbers as numbers and text as text; MissingWriter without XlsxWriter."""
     try:
         import xlsxwriter
     except ImportError as error:
@@ -125,26 +139,31 @@ def to_xlsx(sheet: Sheet) -> bytes:
     asis = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, asis) as book:
         book.set_properties({"created": datetime(2000, 1, 1)})  # the same table is the same file
-        page = book.add_worksheet("table")
-        bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
-        page.write_string(0, 0, clean(caption(sheet)), book.add_format({"bold": True}))
-        for place, column in enumerate(sheet.columns):
-            page.write_string(1, place, clean(column.titled), bold)
-            page.set_column(place, place, max(10, min(28, len(column.titled))))
-        number = book.add_format({"num_format": "#,##0.####"})
-        small = book.add_format({"num_format": "0.00E+00"})
-        for line, row in enumerate(sheet.rows, 2):
-            for place, cell in enumerate(row):
-                if isinstance(cell, bool):
-                    page.write_string(line, place, "yes" if cell else "no")
-                elif isinstance(cell, str):
-                    page.write_string(line, place, clean(cell))
-                elif cell is not None:
-                    page.write_number(line, place, cell, small if _tiny(cell) else number)
-        page.freeze_panes(2, 1)
-        for line, note in enumerate(sheet.notes, len(sheet.rows) + 3):
-            page.write_string(line, 0, clean(note))
+        for number, sheet in enumerate(sheets, 1):
+            _fill(book, book.add_worksheet(f"table {number}"), sheet)
     return out.getvalue()
+
+
+def _fill(book: Any, page: Any, sheet: Sheet) -> None:
+    """Caption, headings, rows, notes, from the top."""
+    bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
+    page.write_string(0, 0, clean(caption(sheet)), book.add_format({"bold": True}))
+    for place, column in enumerate(sheet.columns):
+        page.write_string(1, place, clean(column.titled), bold)
+        page.set_column(place, place, max(10, min(28, len(column.titled))))
+    number = book.add_format({"num_format": "#,##0.####"})
+    small = book.add_format({"num_format": "0.00E+00"})
+    for line, row in enumerate(sheet.rows, 2):
+        for place, cell in enumerate(row):
+            if isinstance(cell, bool):
+                page.write_string(line, place, "yes" if cell else "no")
+            elif isinstance(cell, str):
+                page.write_string(line, place, clean(cell))
+            elif cell is not None:
+                page.write_number(line, place, cell, small if _tiny(cell) else number)
+    page.freeze_panes(2, 1)
+    for line, note in enumerate(sheet.notes, len(sheet.rows) + 3):
+        page.write_string(line, 0, clean(note))
 
 
 def defused(foreign: str) -> str:
@@ -158,7 +177,11 @@ def _plain(cell: Cell) -> str:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return defused(cell) if isinstance(cell, str) else repr(cell)
+    return (
+        defused(cell)
+        if isinstance(cell, str)
+        else repr(cell if isinstance(cell, int) else float(cell))
+    )
 
 
 def _texts(sheet: Sheet) -> list[list[str]]:

@@ -152,7 +152,9 @@ def test_a_file_that_cannot_be_written(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["site", "--facts", option, str(tmp_path / "none" / "x")]) == 7
-    assert f"name another file with {option}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert option in said
+    assert "name another file" in said
 
 
 @pytest.mark.parametrize(

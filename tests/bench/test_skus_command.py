@@ -85,7 +85,7 @@ def test_the_files(skus: Any, tmp_path: Path) -> None:
     assert status == 0
     for kind, start in kinds.items():
         assert (tmp_path / kind).read_bytes().startswith(start)
-        assert f"Wrote {tmp_path / kind}" in shown
+        assert f"Saved {tmp_path / kind}" in shown
     assert "refused: 8b bf16 needs 16.1 GB" in (tmp_path / "csv").read_text()
 
 
@@ -93,7 +93,7 @@ def test_a_folder_that_is_not_there_is_one_line(skus: Any, tmp_path: Path) -> No
     status, _, err = skus(*FEW, "--csv", str(tmp_path / "no" / "t.csv"))
     assert status == 7
     assert err.count("\n") == 1
-    assert "cannot write" in err
+    assert "cannot be written; name another file" in err
     assert "--csv" in err
 
 

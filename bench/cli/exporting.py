@@ -1,0 +1,62 @@
+"""Tables as files, in the forms that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.output import write_whole
+from bench.cli.refusal import ENVIRONMENT, STORAGE, Refusal
+from bench.cli.request import check_writable
+from bench.machine import legible
+from bench.report import exports
+from bench.report.screen import say
+from bench.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_FORMS: dict[str, Callable[..., str | bytes]] = {
+    "csv": exports.to_csv,
+    "markdown": exports.to_markdown,
+    "html": exports.to_html,
+    "xlsx": exports.to_xlsx,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """A file for each form that is wanted."""
+
+    csv: Path | None = None
+    markdown: Path | None = None
+    html: Path | None = None
+    xlsx: Path | None = None
+
+    def wanted(self) -> Iterator[tuple[str, Path]]:
+        """Form and file."""
+        for form in _FORMS:
+            path: Path | None = getattr(self, form)
+            if path is not None:
+                yield form, path
+
+
+def check_exports(wanted: Exports) -> None:
+    """Refuse before the work what could not be written after it."""
+    for form, path in wanted.wanted():
+        check_writable(f"--{form}", path)
+
+
+def write_exports(wanted: Exports, sheets: Sequence[Sheet], console: Console) -> None:
+    """All tables into one file of each form; Refusal when one cannot be written."""
+    for form, path in wanted.wanted():
+        try:
+            write_whole(path, _FORMS[form](*sheets))
+        except exports.MissingWriter as error:
+            raise Refusal(ENVIRONMENT, str(error)) from error
+        except OSError as error:
+            why = f"cannot write {legible(str(path))}: {error.strerror}; name another file"
+            raise Refusal(STORAGE, f"{why} with --{form}") from error
+        say(console, f"Saved {legible(str(path))}")
