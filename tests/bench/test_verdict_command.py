@@ -68,7 +68,15 @@ def test_the_tables_each_have_one_boundary(
 ) -> None:
     assert run(["verdict", str(stored), "--flip", "utilisation,rent"]) == 0
     text = capsys.readouterr().out
-    for title in ("Measured", "Uses of a paid kWh", "Strike prices", "Flips", "What moves", "Who", "Prices"):
+    for title in (
+        "Measured",
+        "Uses of a paid kWh",
+        "Strike prices",
+        "Flips",
+        "What moves",
+        "Who",
+        "Prices",
+    ):
         lines = [line for line in text.splitlines() if line.startswith(title)]
         assert len(lines) == 1
         boundary = "board" if title == "Measured" else "facility"
