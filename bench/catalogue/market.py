@@ -31,7 +31,7 @@ def _market(table: Table) -> MarketProfile:
     network, prices = table.table("network"), table.table("prices")
     site, use, asics = table.table("site"), table.table("use"), table.table("asics")
     capital = table.table("capital")
-    difficulty = network.value("difficulty", units.COUNT)
+    difficulty = network.value("difficulty", units.DIFFICULTY)
     reward = network.value("reward", units.BTC)
     btc = prices.value("btc", units.USD)
     market = MarketProfile(

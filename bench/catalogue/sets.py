@@ -8,13 +8,14 @@ from datetime import date
 
 from bench.catalogue import units
 from bench.catalogue.tomlfile import ProfileError, Unit, nearest
+from bench.economics.mining import asic_joules_per_hash
 from bench.records.market import AsicProfile, MarketProfile, Value
 from bench.verdict import inputs
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _SETS = {
     "btc": units.USD,
-    "difficulty": units.COUNT,
+    "difficulty": units.DIFFICULTY,
     "power": units.POWER_PRICE,
     "token": units.TOKEN_PRICE,
     "rent": units.RENT,
@@ -23,6 +24,8 @@ _SETS = {
     "rented": units.UTILISATION,
     "pue": units.FACTOR,
 }
+LEAST_J_PER_TH = 1.0
+"""A tenth of the thriftiest machine on sale in 2026: below it a unit is wrong."""
 _ASIC_SETS = {"ths": units.HASHRATE, "watts": units.WATTS}
 
 
@@ -48,7 +51,11 @@ def parse_asic(text: str, *, today: date) -> AsicProfile:
     hashrate, watts = (
         _given("--asic", _ASIC_SETS[key], found[key], today) for key in ("ths", "watts")
     )
-    return AsicProfile("given", "ASIC given with --asic", "unknown", hashrate, watts)
+    asic = AsicProfile("given", "ASIC given with --asic", "unknown", hashrate, watts)
+    if (joules_per_th := asic_joules_per_hash(asic) * 1e12) < LEAST_J_PER_TH:
+        why = f"is {joules_per_th:.3g} J/TH, and no machine is below {LEAST_J_PER_TH:g}"
+        raise ProfileError("--asic", None, why, "give TH/s, and watts (not kW) at the wall")
+    return asic
 
 
 def pairs(option: str, words: Iterable[str], known: Mapping[str, Unit]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from bench.economics.units import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_HOUR, S_P
 
 # Bounds are far outside any market or machine, and well inside what arithmetic survives.
 COUNT = Unit("1", "1", most=1e24)
+DIFFICULTY = Unit("1", "1", above=1e9, most=1e24)
 GAIN = Unit("1", "1", above=0.1, most=10.0)
 SHARE = Unit("1", "1", closed=True, most=0.99)
 UTILISATION = Unit("1", "1", most=1.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from bench.cli.prices import Prices, card_of, open_prices
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
 from bench.machine import legible
 from bench.records.decision import Decision, FlipGrid
-from bench.records.market import GpuProfile, MarketProfile
+from bench.records.market import GpuProfile
 from bench.records.record import RunRecord
 from bench.report import verdict as tables
 from bench.report.screen import say
@@ -53,13 +54,17 @@ class VerdictRequest:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one file; ``grid`` only where it was asked for."""
+    """One file's record with the verdict that this market gives it; ``grid`` where asked for."""
 
     file: str
     record: RunRecord
     card: GpuProfile | None
-    decision: Decision
     grid: FlipGrid | None
+
+    @property
+    def decision(self) -> Decision:
+        """The verdict."""
+        return self.record.verdict
 
 
 def run_verdict(request: VerdictRequest) -> int:
@@ -76,10 +81,10 @@ def run_verdict(request: VerdictRequest) -> int:
             say(console, f"unreadable: {legible(str(error))}")
             status = BAD_FILE
             continue
-        _show(found, prices.market, console)
+        _show(found, prices.today, console)
         judged.append(found)
-    _write(request, judged, prices.market)
-    sheets = [sheet for found in judged for sheet in _sheets(found, prices.market)]
+    _write(request, judged)
+    sheets = [sheet for found in judged for sheet in _exported(found, prices.today)]
     if sheets:
         write_exports(request.exports, sheets, console)
     return status or _status(judged, strict=request.strict)
@@ -119,15 +124,17 @@ def _judged(path: Path, prices: Prices, axes: tuple[str, str] | None) -> Judged:
             grid = flip_grid(case, prices.market, *axes)
         except ValueError as error:
             raise Refusal(USAGE, f"--flip {','.join(axes)}: {error}") from error
-    return Judged(legible(str(path)), record, card, decision, grid)
+    judged = replace(record, market=prices.market, verdict=decision)
+    return Judged(legible(str(path)), judged, card, grid)
 
 
-def _show(found: Judged, market: MarketProfile, console: Console) -> None:
-    record = found.record
+def _show(found: Judged, today: dt.date, console: Console) -> None:
     say(console, "")
-    say(console, f"{found.file}: {record.device.name}, {record.validity.status}, {market.title}")
+    say(console, f"{found.file}: {_context(found)}")
+    for code in found.record.validity.codes:
+        say(console, f"{'FATAL ' if code.fatal else ''}{code.name}: {code.text}")
     say(console, found.decision.sentence, style="bold")
-    for sheet in _sheets(found, market):
+    for sheet in _sheets(found, today):
         console.print()
         console.print(terminal(sheet, console.width))
     if (line := tables.exchange(found.decision)) is not None:
@@ -135,24 +142,39 @@ def _show(found: Judged, market: MarketProfile, console: Console) -> None:
         say(console, line)
 
 
-def _sheets(found: Judged, market: MarketProfile) -> Iterator[Sheet]:
-    decision = found.decision
+def _context(found: Judged) -> str:
+    record = found.record
+    return f"{record.device.name}, {record.validity.status}, {record.market.title}"
+
+
+def _sheets(found: Judged, today: dt.date) -> Iterator[Sheet]:
+    record, decision = found.record, found.decision
     if not decision.options:
         return
+    market = record.market
     possible = (
-        measured(found.record) if found.record.workloads else None,
+        measured(record) if record.workloads else None,
         tables.uses(decision),
         tables.ladder(decision, market.power_usd_per_j.value),
         tables.flips(decision),
         tables.swings(decision),
         None if found.grid is None else tables.grid(found.grid, decision),
-        tables.prices(market, found.record.profiles.model, found.card),
+        tables.prices(market, record.profiles.model, found.card, today),
     )
     yield from (sheet for sheet in possible if sheet is not None)
 
 
-def _write(request: VerdictRequest, judged: list[Judged], market: MarketProfile) -> None:
-    documents = [_document(found, market) for found in judged]
+def _exported(found: Judged, today: dt.date) -> Iterator[Sheet]:
+    """The same tables where they travel alone: the answer first, and whose they are in each."""
+    whose = f"{found.record.device.name}, run {found.record.run_id}"
+    context = f"{_context(found)}, run {found.record.run_id}"
+    yield tables.answer(found.decision, context, found.record.validity.codes)
+    for sheet in _sheets(found, today):
+        yield replace(sheet, title=f"{sheet.title}: {whose}")
+
+
+def _write(request: VerdictRequest, judged: list[Judged]) -> None:
+    documents = [_document(found) for found in judged]
     content: Any = documents[0] if len(request.files) == len(documents) == 1 else documents
     try:
         write_json(request, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -160,14 +182,14 @@ def _write(request: VerdictRequest, judged: list[Judged], market: MarketProfile)
         raise Refusal(STORAGE, str(error)) from error
 
 
-def _document(found: Judged, market: MarketProfile) -> dict[str, Any]:
+def _document(found: Judged) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "file": found.file,
         "run_id": found.record.run_id,
         "device": found.record.device.name,
         "validity": asdict(found.record.validity),
-        "market": asdict(market),
+        "market": asdict(found.record.market),
         "verdict": asdict(found.decision),
         "flip_grid": None if found.grid is None else asdict(found.grid),
     }

@@ -172,7 +172,8 @@ class Decision:
     ``options`` stand best first by the median of net money per paid kWh (per device-hour where
     joules are unknown), those without a figure last. ``flips`` swap the first of them, exactly
     there; ``break_evens`` are thresholds against what is no option: an ASIC, or tokens unsold.
-    All money stands at ``boundary``, the meter that is paid.
+    All money stands at ``boundary``, the meter that is paid. ``assumptions`` say in words what was
+    taken for granted because nobody measured it.
 
     ``probability`` is that of the best option beating ``runner_up`` by more than 2 % of its
     worth on ``basis``. ``oldest`` is the oldest price used; ``stale`` is true if any is.
@@ -197,3 +198,4 @@ class Decision:
     exchange: Exchange | None = None
     swings: tuple[Swing, ...] = ()
     ages: tuple[Aged, ...] = ()
+    assumptions: tuple[str, ...] = ()

@@ -62,14 +62,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the run set out to do, step by step."""
+    """What the run set out to do, step by step; ``model`` is null where nothing is decoded."""
 
     grade: GradeName
     seed: int
     blocks: int
     block_s: float
     settle_s: float
-    model: str
+    model: str | None
     market: str
     sets: tuple[str, ...]
     meter: str
@@ -80,7 +80,7 @@ class Plan:
 class Profiles:
     """The dated facts beside the market that the verdict used, so that it can be drawn again."""
 
-    model: ModelConfig
+    model: ModelConfig | None
     gpu: GpuProfile | None
     asics: tuple[AsicProfile, ...]
     own_asic: AsicProfile | None

@@ -6,7 +6,7 @@ show its boundary once and compute nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.records.run import Boundary
@@ -26,12 +26,16 @@ TURNED = 3
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; numbers in it are in ``unit``, shown to ``digits`` figures."""
+    """One column; numbers in it are in ``unit``, shown to ``digits`` figures.
+
+    An ``optional`` one is left out on a terminal that is too narrow for all.
+    """
 
     key: str
     heading: str
     unit: str | None = None
     digits: int = 3
+    optional: bool = False
 
     @property
     def titled(self) -> str:
@@ -84,17 +88,12 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    head = [tuple(column.heading for column in sheet.columns)]
-    if any(column.unit for column in sheet.columns):
-        head.append(tuple(column.unit or "" for column in sheet.columns))
-    rows = [
-        tuple(text(cell, column) for cell, column in zip(row, sheet.columns, strict=True))
-        for row in sheet.rows
-    ]
-    lines = [*head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = [all(isinstance(row[i], str) for row in sheet.rows) for i in range(len(widths))]
-    if sum(widths) + 2 * len(widths) > width and len(rows) <= TURNED:
+    lines, width_needed = _lines(sheet)
+    if width_needed > width and any(column.optional for column in sheet.columns):
+        sheet = _without_optional(sheet)
+        lines, width_needed = _lines(sheet)
+    words = [all(isinstance(row[i], str) for row in sheet.rows) for i in range(len(sheet.columns))]
+    if width_needed > width and len(sheet.rows) <= TURNED:
         lines = list(zip(*lines, strict=True))
         words = [True, *(False for _ in lines[0][1:])]
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
@@ -104,3 +103,25 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
         grid.add_row(*map(Text, line))
     notes = [Text(clean(note)) for note in sheet.notes]
     return Group(Text(clean(caption(sheet)), style="bold"), grid, *notes)
+
+
+def _lines(sheet: Sheet) -> tuple[list[tuple[str, ...]], int]:
+    """Headings, units where there are any, rows; and the width that all of it takes."""
+    lines = [tuple(column.heading for column in sheet.columns)]
+    if any(column.unit for column in sheet.columns):
+        lines.append(tuple(column.unit or "" for column in sheet.columns))
+    lines += [
+        tuple(text(cell, column) for cell, column in zip(row, sheet.columns, strict=True))
+        for row in sheet.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return lines, sum(widths) + 2 * len(widths)
+
+
+def _without_optional(sheet: Sheet) -> Sheet:
+    kept = [place for place, column in enumerate(sheet.columns) if not column.optional]
+    return replace(
+        sheet,
+        columns=tuple(sheet.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in sheet.rows),
+    )

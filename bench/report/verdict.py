@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 
+from bench.economics.chain import first_day
 from bench.economics.units import J_PER_MWH
 from bench.records.decision import Decision, Flip, FlipGrid, Money, Option, Reference
 from bench.records.market import FLAGS, GpuProfile, MarketProfile, ModelConfig, Value
+from bench.records.run import Code
 from bench.report.sheet import Cell, Column, Sheet
+from bench.verdict.ages import (
+    ASIC_LIMIT_DAYS,
+    DIFFICULTY_LIMIT_DAYS,
+    PRICE_LIMIT_DAYS,
+    RENT_LIMIT_DAYS,
+    TOKEN_LIMIT_DAYS,
+)
 from bench.verdict.inputs import INPUTS, Input, read
 from bench.verdict.options import rent_price, token_price
 
 KWH_PER_MWH = 1e3
+LIMIT_DAYS = {
+    "btc": PRICE_LIMIT_DAYS,
+    "difficulty": DIFFICULTY_LIMIT_DAYS,
+    "rent": RENT_LIMIT_DAYS,
+    "token": TOKEN_LIMIT_DAYS,
+    "asic": ASIC_LIMIT_DAYS,
+}
+"""What is priced anew all the time, and from when on an old price is stale."""
 _MONEY = ("p50", "p10", "p90")
+
+
+def answer(decision: Decision, context: str, codes: Sequence[Code]) -> Sheet:
+    """The answer in one row and its sentence: what must not be lost where tables travel alone."""
+    columns = (
+        Column("code", "verdict"),
+        Column("label", "label"),
+        Column("probability", "P"),
+        Column("best", "best"),
+        Column("runner_up", "runner-up"),
+        Column("stale", "stale prices"),
+    )
+    row: tuple[Cell, ...] = (
+        decision.code,
+        decision.label,
+        decision.probability,
+        decision.best,
+        decision.runner_up,
+        decision.stale,
+    )
+    notes = (decision.sentence, *(f"{code.name}: {code.text}" for code in codes))
+    return Sheet(f"Verdict: {context}", decision.boundary, columns, (row,), notes)
 
 
 def uses(decision: Decision) -> Sheet:
@@ -70,6 +110,7 @@ def _notes(decision: Decision) -> Iterator[str]:
             yield f"{option.code}, capital: {option.full_reason}"
     for found in decision.references:
         yield f"{found.role} ASIC: {found.title}, {found.joules_per_hash * 1e12:.3g} J/TH"
+    yield from (f"assumed: {text}" for text in decision.assumptions)
     yield from _factors([option for option in decision.options if option.wall_factor])
 
 
@@ -78,7 +119,8 @@ def _factors(options: list[Option]) -> Iterator[str]:
     if options:
         each = ", ".join(f"{o.code} {o.wall_factor:.3f}" for o in options)
         source = f"PUE {options[0].pue:g}; {options[0].wall_factor_source}"
-        yield f"wall over {options[0].boundary or 'board'}: {each}; facility over wall: {source}"
+        boundary = next((o.boundary for o in options if o.boundary is not None), "board")
+        yield f"wall over {boundary}: {each}; facility over wall: {source}"
 
 
 def ladder(decision: Decision, power_usd_per_j: float) -> Sheet:
@@ -178,7 +220,9 @@ def grid(found: FlipGrid, decision: Decision) -> Sheet:
     return Sheet(title, decision.boundary, columns, rows)
 
 
-def prices(market: MarketProfile, model: ModelConfig | None, gpu: GpuProfile | None) -> Sheet:
+def prices(
+    market: MarketProfile, model: ModelConfig | None, gpu: GpuProfile | None, today: date
+) -> Sheet:
     """What the decision rests on: each value with its range, date, flag and source."""
     columns = (
         Column("what", "rests on"),
@@ -187,16 +231,23 @@ def prices(market: MarketProfile, model: ModelConfig | None, gpu: GpuProfile | N
         Column("low", "from"),
         Column("high", "to"),
         Column("as_of", "as of"),
+        Column("stale", "stale"),
         Column("flag", "flag"),
-        Column("source", "source"),
+        Column("source", "source", optional=True),
     )
-    rows = [_price(INPUTS[name], value) for name, value in _of_market(market, model, gpu)]
+    rows = [
+        _price(INPUTS[name], value, LIMIT_DAYS.get(name), today)
+        for name, value in _of_market(market, model, gpu)
+    ]
     if gpu is not None:
-        card = (("card", "USD", gpu.price_usd), ("host's share", "W", gpu.host_w))
-        rows += [
-            _price(Input(what, unit), value) for what, unit, value in card if value is not None
-        ]
-    letters = sorted({letter for row in rows for letter in str(row[6]).split("/")})
+        for what, unit, value, limit in (
+            ("card's price", "USD", gpu.price_usd, ASIC_LIMIT_DAYS),
+            ("host's share", "W", gpu.host_w, None),
+            ("supply", "1", gpu.psu_efficiency, None),
+        ):
+            if value is not None:
+                rows.append(_price(Input(what, unit), value, limit, today))
+    letters = sorted({letter for row in rows for letter in str(row[7]).split("/")})
     legend = "flags: " + ", ".join(f"{letter} {FLAGS[letter]}" for letter in letters)
     return Sheet("Prices and assumptions", "facility", columns, tuple(rows), (legend,))
 
@@ -212,14 +263,25 @@ def _of_market(
     }
     for name in INPUTS:
         value = own.get(name) or read(market, name)
-        if value is not None and name != "utilisation":
+        if value is not None and name != "utilisation" and (name != "wall" or gpu is None):
             yield name, value
 
 
-def _price(held: Input, value: Value) -> tuple[Cell, ...]:
+def _price(held: Input, value: Value, limit_days: int | None, today: date) -> tuple[Cell, ...]:
+    stale = None if limit_days is None else (today - first_day(value.as_of)).days > limit_days
     low, high = (None if end is None else end / held.factor for end in (value.low, value.high))
     number = value.value / held.factor
-    return (held.what, number, held.shown, low, high, value.as_of, value.flag, value.source)
+    return (
+        held.what,
+        number,
+        held.shown,
+        low,
+        high,
+        value.as_of,
+        {None: None, False: "", True: "STALE"}[stale],
+        value.flag,
+        value.source,
+    )
 
 
 def exchange(decision: Decision) -> str | None:
@@ -229,6 +291,6 @@ def exchange(decision: Decision) -> str | None:
         return None
     price = found.usd_per_token / INPUTS["token"].factor
     return (
-        f"Exchange rate: a token takes {found.joules_per_token:.3g} J at the facility;"
+        f"Exchange rate while busy: a token takes {found.joules_per_token:.3g} J at the facility;"
         f" at ${price:.3g}/Mtok those joules earn the same in the {found.asic}."
     )

@@ -5,7 +5,7 @@ Pure: no clock, no file; "today" and the seed are given. Advice only: it never s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -36,7 +36,7 @@ from bench.verdict.swings import swings
 ROBUST = 0.95
 LEANING = 0.80
 
-FOREIGN_JOULES = ("ASSUMED_WATTS", "METER_MISMATCH")
+FOREIGN_JOULES = ("ASSUMED_WATTS", "METER_MISMATCH", "SIMULATED")
 
 
 def judge(
@@ -78,7 +78,7 @@ def judge(
     foreign = [code.name for code in validity.codes if code.name in FOREIGN_JOULES]
     machines = list(asics) if user_asic is None else [*asics, user_asic]
     decision = _decide(
-        _priced(blank, valued, case.device, market, machines),
+        _priced(blank, case, valued, market, machines),
         case,
         valued,
         market,
@@ -90,8 +90,8 @@ def judge(
 
 def _priced(
     blank: Decision,
+    case: Case,
     valued: Valued,
-    device: DeviceFacts,
     market: MarketProfile,
     asics: Sequence[AsicProfile],
 ) -> Decision:
@@ -99,13 +99,26 @@ def _priced(
     best = _best(blank.references)
     return replace(
         blank,
-        options=_options(valued, device),
+        options=_options(valued, case.device),
         break_evens=break_evens(
             valued.uses, market.power_usd_per_j.value, best, market.btc_usd.value
         ),
         ladder=ladder(valued.uses, asics, valued.world),
         exchange=_exchange(valued, best),
+        assumptions=tuple(_assumptions(case, valued, market)),
     )
+
+
+def _assumptions(case: Case, valued: Valued, market: MarketProfile) -> Iterator[str]:
+    """What nobody measured or priced and the figures rest on all the same."""
+    if case.idle.watts is None and any(use.busy_w is not None for use in valued.uses.values()):
+        yield "idle power was not measured: any share of the load's own is taken as possible"
+    if "RENT" in valued.uses:
+        yield "a tenant is taken to draw what the busiest load measured here draws"
+    fixed = {"BTC": market.btc_usd, "difficulty": market.difficulty}
+    exact = [name for name, value in fixed.items() if value.low is None]
+    if exact:
+        yield f"held at one value, without a range: {' and '.join(exact)}"
 
 
 def _decide(
@@ -155,7 +168,7 @@ def _options(valued: Valued, device: DeviceFacts) -> tuple[Option, ...]:
         "SERVE": "no token rate was measured",
         "RENT": f"no rent price for {device.name}",
     }
-    found: dict[UseCode, Option] = {"OFF": off()}
+    found: dict[UseCode, Option] = {"OFF": off(valued.uses, valued.world)}
     for code, reason in why.items():
         known = code in valued.uses
         found[code] = option(valued.uses[code], valued.world) if known else absent(code, reason)

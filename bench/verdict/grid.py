@@ -24,6 +24,8 @@ def flip_grid(case: Case, market: MarketProfile, across: str, down: str) -> Flip
     xs, ys = (_points(name, market, middle) for name in (across, down))
     if across == down:
         raise ValueError(f"the two inputs must differ: {across}")
+    if "wall" in (across, down) and middle.world.node.factor is None:
+        raise ValueError("wall is not used: this device has a host share and a supply of its own")
     leaders = tuple(
         tuple(_leader(case, _set(_set(market, across, x), down, y)) for x in xs) for y in ys
     )

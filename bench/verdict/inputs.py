@@ -41,13 +41,18 @@ INPUTS: dict[str, Input] = {
     "rented": Input("hours rented", "1", fields=("rent_utilisation",)),
     "cut": Input("platform's cut", "1", fields=("rent_cut",)),
     "pue": Input("PUE", "1", fields=("pue_gpu",)),
+    "asic_pue": Input("PUE of ASICs", "1", fields=("pue_asic",)),
     "wall": Input("wall over board", "1", fields=("gpu_wall_factor",)),
     "discount": Input("discount rate", "1/year", fields=("discount_rate",), capital=True),
     "life": Input("card's life", "year", S_PER_YEAR, ("card_life_s",), capital=True),
     "residual": Input("residual", "1", fields=("residual",), capital=True),
     "node": Input("node over card", "1", fields=("node_factor",), capital=True),
+    "memory_share": Input("memory in capital", "1", fields=("memory_share",), capital=True),
     "memory": Input("memory's price", "×", fields=("memory_multiplier",), capital=True),
+    "copper_share": Input("copper in capital", "1", fields=("copper_share",), capital=True),
     "copper": Input("copper's price", "×", fields=("copper_multiplier",), capital=True),
+    "asic": Input("ASIC's price", "USD/TH", 1e-12, ("asic_usd_per_hs",), capital=True),
+    "asic_life": Input("ASIC's life", "year", S_PER_YEAR, ("asic_life_s",), capital=True),
     "lead": Input("lead time", "month", S_PER_YEAR / 12, ("lead_time_s",), capital=True),
     "colocation": Input(
         "colocation", "USD/kW/month", 12 / S_PER_YEAR / 1e3, ("colocation_usd_per_j",), capital=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.economics.card import mean_power_w, rent_usd_per_s, tokens_usd_per_s, usd_per_joule
@@ -15,6 +15,7 @@ from bench.records.run import Idle, WorkloadRecord
 from bench.verdict.draws import Load, World, draw_idle_w, draw_load, money, spread
 from bench.verdict.inputs import INPUTS
 
+NO_CAPITAL = "what this device costs to buy is not known"
 SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
 
 
@@ -51,14 +52,19 @@ class Use:
             return None
         return mean_power_w(self.busy_w, self.idle_w, self.utilisation)
 
+    def owning_usd_per_s(self, world: World) -> Array | None:
+        """Capital and colocation, USD/s, of a place that can feed this use; null if unknown."""
+        owning = world.owning
+        if self.busy_w is None or owning.card_usd_per_s is None:
+            return None
+        return owning.card_usd_per_s + owning.colocation_usd_per_j * self.busy_w / world.node.pue
+
     def full_usd_per_s(self, world: World) -> Array | None:
         """USD/s over all hours, net of electricity, capital and colocation; null if unknown."""
-        owning = world.owning
-        if self.mean_w is None or self.busy_w is None or owning.card_usd_per_s is None:
+        owned = self.owning_usd_per_s(world)
+        if self.mean_w is None or owned is None:
             return None
-        colocation = owning.colocation_usd_per_j * self.busy_w / world.node.pue
-        power = self.mean_w * world.usd_per_j
-        return self.usd_per_s - power - owning.card_usd_per_s - colocation
+        return self.usd_per_s - self.mean_w * world.usd_per_j - owned
 
     @property
     def usd_per_j(self) -> Array | None:
@@ -114,16 +120,21 @@ def rent_price(market: MarketProfile, gpu: GpuProfile | None) -> RentPrice | Non
     return None
 
 
-def off() -> Option:
-    """The card switched off: the zero that every other use must beat."""
+def off(uses: Mapping[UseCode, Use], world: World) -> Option:
+    """The card switched off: the zero that every other use must beat.
+
+    A card that is owned costs its capital, and its place, also then.
+    """
     nothing = Money(0.0, 0.0, 0.0, 0.0)
+    owned = next((use.owning_usd_per_s(world) for use in uses.values()), None)
     return Option(
         code="OFF",
         what="off",
         usd_per_device_h=nothing,
         usd_per_device_h_net=nothing,
         reason="nothing runs, so no kWh is paid",
-        full_reason="a card that is owned costs its capital also when it is off",
+        usd_per_device_h_full=None if owned is None else money(-owned, S_PER_HOUR),
+        full_reason=NO_CAPITAL if owned is None else None,
     )
 
 
@@ -153,7 +164,7 @@ def option(use: Use, world: World) -> Option:
         return replace(shown, reason=reason, full_reason=reason)
     full = use.full_usd_per_s(world)
     if full is None:
-        shown = replace(shown, full_reason="what this device costs to buy is not known")
+        shown = replace(shown, full_reason=NO_CAPITAL)
     else:
         shown = replace(
             shown,
@@ -233,7 +244,7 @@ def _rent(world: World, rent: RentPrice, busiest: Load | None, idle_w: Array | N
     one = world.constant(INPUTS["rent"].factor)
     return Use(
         code="RENT",
-        what="rented",
+        what=f"rented ({rent.tier})",
         load=None,
         busy_usd_per_s=rent_usd_per_s(price, world.constant(1.0), world.rent_cut),
         busy_at_one=rent_usd_per_s(one, world.constant(1.0), world.rent_cut),

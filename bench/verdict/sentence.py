@@ -45,6 +45,7 @@ def decided(
         parts += _mining(flips)
     parts += _unpriced(options, best, priced.break_evens)
     parts += _per_device_hour(best, options)
+    parts += _with_capital(options)
     return " ".join(parts)
 
 
@@ -135,7 +136,9 @@ def _earnings(
         return f"One device-hour earns {listed}, before electricity ({reason}): OFF may be better."
     if best_asic is not None:
         middle = best_asic.usd_per_kwh.p50
-        earned.append((middle, f"{dollars(middle)} in the best ASIC ({best_asic.title})"))
+        earned.append(
+            (middle, f"{dollars(middle)} in the best ASIC ({best_asic.title}, nameplate)")
+        )
     listed = ", ".join(text for _, text in sorted(earned, reverse=True))
     return f"One paid kWh earns {listed}; power costs {dollars(power_usd_per_kwh)}."
 
@@ -159,7 +162,8 @@ def _said(flip: Flip) -> bool:
 def _mining(flips: Sequence[Flip]) -> list[str]:
     for flip in flips:
         if flip.what == "BTC price" and flip.winner == "MINE" and flip.at and flip.ratio:
-            return [f"Mining wins only if BTC > {dollars(flip.at)}, {figures(flip.ratio)}× away."]
+            away = f"{figures(flip.ratio)}× away at this difficulty"
+            return [f"Mining wins only if BTC > {dollars(flip.at)}, {away}."]
     return []
 
 
@@ -178,6 +182,12 @@ def _per_device_hour(best: UseCode, options: Sequence[Option]) -> list[str]:
         return []
     ahead = max(net, key=lambda code: (net[code], code == best))
     return [] if ahead == best else [f"Per device-hour {ahead} is ahead."]
+
+
+def _with_capital(options: Sequence[Option]) -> list[str]:
+    """Whether any use of the card would pay for buying it."""
+    full = [o.usd_per_device_h_full.p50 for o in options if o.usd_per_device_h_full is not None]
+    return ["With its capital no use pays."] if full and max(full) < 0 else []
 
 
 def _condition(flip: Flip) -> str:

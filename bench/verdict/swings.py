@@ -27,14 +27,22 @@ _End = tuple[float, Valued]
 
 
 def swings(case: Case, market: MarketProfile, best: UseCode) -> tuple[Swing, ...]:
-    """The widest first; inputs without a range, or that this use does not feel, are left out."""
-    full = _usd_per_h(case.valued(market, draws=0), best, full=True) is not None
+    """The widest first; inputs that move neither it nor who leads are left out."""
+    middle = case.valued(market, draws=0)
+    full = _usd_per_h(middle, best, full=True) is not None
+    leader = None if middle.standing is None else middle.standing.order[0]
     found = []
     for what, unit, low, high in (*_of_market(case, market), *_of_card(case, market)):
         swing = _swing(what, unit, low, high, best, full=full)
-        if swing is not None and swing.at_low != swing.at_high:
+        if swing is not None and _tells(swing, leader):
             found.append(swing)
     return tuple(sorted(found, key=lambda swing: -abs(swing.at_high - swing.at_low)))
+
+
+def _tells(swing: Swing, leader: UseCode | None) -> bool:
+    """Whether the input moves the best use's money, or who leads."""
+    leads = {swing.best_at_low, swing.best_at_high} == {leader}
+    return swing.at_low != swing.at_high or not leads
 
 
 def _swing(

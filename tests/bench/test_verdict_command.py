@@ -82,7 +82,7 @@ def test_the_tables_each_have_one_boundary(
         boundary = "board" if title == "Measured" else "facility"
         assert re.findall(r"boundary: (\w+)", lines[0]) == [boundary]
     assert text.count("boundary:") == 7
-    assert "Exchange rate: a token takes" in text
+    assert "Exchange rate while busy: a token takes" in text
 
 
 def test_a_bad_file_is_named_and_the_others_go_on(
@@ -126,6 +126,23 @@ def test_another_market_is_another_answer(judged: Judged) -> None:
     assert judged("--set", "rent=20")["verdict"]["code"] == "RENT"
     slump = judged("--market", "ai-slump")
     assert slump["market"]["name"] == "ai-slump"
+
+
+def test_exports_carry_the_answer_and_whose_it_is(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A simulated run is never robust, and each table that travels alone says whose it is."""
+    files = {form: tmp_path / f"verdict.{form}" for form in ("csv", "markdown", "html", "xlsx")}
+    asked = [word for form, path in files.items() for word in (f"--{form}", str(path))]
+    assert run(["verdict", str(stored), "--set", "token=5", *asked]) == 0
+    assert "SIMULATED: " in capsys.readouterr().out
+    for form in ("csv", "markdown", "html"):
+        text = files[form].read_text()
+        assert "SERVE (leaning, P 1.00)" in text.replace("\\", "")
+        captions = re.findall(r"boundary: \w+", text)
+        assert len(captions) == 7
+        assert text.count(stored.stem.replace("-", "\\-" if form == "markdown" else "-")) >= 7
+    assert files["xlsx"].read_bytes().startswith(b"PK")
 
 
 def test_ones_own_asic_stands_beside(judged: Judged) -> None:

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from bench.catalogue import ProfileError, load_gpu, load_market, rooms
 
-BTC = 'btc = { value = 60470, unit = "USD", as_of = "2026-06-26", flag = "D", source = "'
+BTC = (
+    "btc = { value = 60470, low = 45000, high = 88000, "
+    'unit = "USD", as_of = "2026-06-26", flag = "D/A", source = "'
+)
 
 
 def complaint(path: Path | str) -> str:
@@ -48,7 +51,7 @@ def complaint(path: Path | str) -> str:
         ("low = 0.0821, ", "", "prices.power.low: is missing;"),
         ('"bt-miners.com" }\nfee', '" " }\nfee', "network.hashprice.source: is not a text;"),
         (BTC, BTC.replace("06-26", "06-31"), "prices.btc.as_of: is not a date; write"),
-        (BTC, BTC.replace('"D"', '"Z"'), "prices.btc.flag: is Z; use letters of S/D/P/M/C/U/A/G"),
+        (BTC, BTC.replace('"D/A"', '"Z"'), "prices.btc.flag: is Z; use letters of S/D/P/M/C/U/A/G"),
         (BTC, BTC.replace("flag", "flags"), "prices.btc.flag: is missing;"),
         (BTC, BTC.replace("unit", "note = 1, unit"), "prices.btc.note: is not a known key;"),
         ("[prices]", "[price]", "prices: is missing; add a table [prices]"),

@@ -32,7 +32,10 @@ from bench.simulate import card_of
 
 TODAY = date(2026, 11, 22)
 DEFAULT = Path(str(files("bench.profiles"))) / "markets" / "default.toml"
-BTC = 'btc = { value = 60470, unit = "USD", as_of = "2026-06-26", flag = "D", source = "'
+BTC = (
+    "btc = { value = 60470, low = 45000, high = 88000, "
+    'unit = "USD", as_of = "2026-06-26", flag = "D/A", source = "'
+)
 
 
 def values(thing: Any) -> list[Value]:

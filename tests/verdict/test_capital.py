@@ -58,6 +58,18 @@ def test_full_cost_by_hand(decide: Judge, market: MarketProfile) -> None:
     assert market.capital.node_factor.value == 1.4
 
 
+def test_a_card_that_is_off_still_costs_its_capital(decide: Judge) -> None:
+    decision = decide()
+    off, rent = option(decision, "OFF"), option(decision, "RENT")
+    assert off.usd_per_device_h_full is not None
+    assert rent.usd_per_device_h_full is not None
+    assert rent.usd_per_device_h_net is not None
+    owning = rent.usd_per_device_h_net.mid - rent.usd_per_device_h_full.mid
+    assert off.usd_per_device_h_full.mid == pytest.approx(-owning)
+    assert "With its capital no use pays." in decision.sentence
+    assert "With its capital" not in decide("rent=20").sentence
+
+
 def test_full_cost_is_unknown_without_a_price(bare: Judge, decide: Judge) -> None:
     for decision in (bare("token=5"), decide(gpu=replace(load_gpu("h100"), price_usd=None))):
         serve = option(decision, "SERVE")
@@ -119,6 +131,21 @@ def test_a_swing_is_the_decision_at_that_value(decide: Judge) -> None:
         assert moved.mid == pytest.approx(usd)
 
 
+def test_an_input_that_moves_only_who_leads_is_shown(decide: Judge) -> None:
+    """RENT does not feel the token price, which hands the lead to SERVE at its upper end."""
+    found = swing(decide(), "token price")
+    assert found.at_low == found.at_high
+    assert (found.best_at_low, found.best_at_high) == ("RENT", "SERVE")
+
+
+def test_what_nobody_measured_is_said(decide: Judge) -> None:
+    plain = decide("rent=20").assumptions
+    assert plain == ("a tenant is taken to draw what the busiest load measured here draws",)
+    blind = decide("btc=60470", idle=Idle(None, "not measured")).assumptions
+    assert blind[0].startswith("idle power was not measured")
+    assert blind[-1] == "held at one value, without a range: BTC"
+
+
 def test_an_input_without_a_range_has_no_swing(decide: Judge) -> None:
     assert "rent price" not in {s.what for s in decide("rent=20").swings}
 
@@ -147,6 +174,7 @@ def test_the_grid_agrees_with_the_decision_at_each_point(
         ("rent", "rent", "must differ"),
         ("rent", "weather", "no input is called weather"),
         ("token", "rent", "token price has no value here"),
+        ("wall", "rent", "wall is not used"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(

@@ -49,7 +49,8 @@ def test_off(decide: Judge) -> None:
 def test_mine(decide: Judge, measured: Measured) -> None:
     """A card that hashes like a machine made for it, and tokens that nobody pays."""
     thrifty = [measured("sha256d", 100e12, 500.0), measured("decode", 5893.0, 560.0)]
-    decision = decide("token=0.0001 rent=0.01", workloads=thrifty)
+    known = "btc=60470 difficulty=133.87e12"
+    decision = decide(f"token=0.0001 rent=0.01 {known}", workloads=thrifty)
     assert (decision.code, decision.label) == ("MINE", "robust")
     assert "Runner-up OFF wins" in decision.sentence
     assert "with BTC below" in decision.sentence

@@ -87,7 +87,7 @@ def test_a_common_gain_cancels_between_uses(
     """Hash against token on one meter: its 6.6 % is shared and does not blur the order."""
     exact = {
         name: replace(getattr(market, name), low=None, high=None)
-        for name in ("pool_fee", "power_usd_per_j", "pue_gpu")
+        for name in ("btc_usd", "difficulty", "pool_fee", "power_usd_per_j", "pue_gpu")
     }
     always = replace(market.serve_utilisation, value=1.0, low=None, high=None)
     plain = replace(market, serve_utilisation=always, rents=(), **exact)

@@ -37,6 +37,8 @@ def plain(market: MarketProfile) -> MarketProfile:
     return replace(
         market,
         tokens=(TokenPrice(None, per_hash, per_hash),),
+        btc_usd=exact(market.btc_usd),
+        difficulty=exact(market.difficulty),
         pool_fee=exact(market.pool_fee, 0.0),
         serve_utilisation=exact(market.serve_utilisation, 1.0),
         power_usd_per_j=exact(market.power_usd_per_j, 1e-12),
