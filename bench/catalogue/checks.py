@@ -18,8 +18,7 @@ from bench.catalogue.model import load_model
 from bench.catalogue.rooms import ROOMS, names
 from bench.catalogue.site import load_site
 from bench.catalogue.tomlfile import ProfileError
-from bench.catalogue.values import values_of
-from bench.economics.chain import first_day
+from bench.catalogue.values import misdated, values_of
 from bench.economics.mining import asic_joules_per_hash, hashprice_usd_per_phs_day
 from bench.records.market import FLAGS, AsicProfile, GpuProfile, MarketProfile, ModelConfig, Value
 from bench.records.site import SiteProfile
@@ -121,23 +120,16 @@ def _names(shelf: Shelf) -> Iterator[Check]:
 
 def _dates(shelf: Shelf, today: date) -> Iterator[Check]:
     """Only what is assumed may lie in the future."""
-    ahead = [
+    wrong = [
         (item, field, value)
         for item, profile in shelf.profiles
-        for field, value in values_of(profile)
-        if first_day(value.as_of) > today
+        for field, value in misdated(profile, today)
     ]
-    wrong = [each for each in ahead if not _assumed(each[2])]
     for item, field, value in wrong:
         cure = "correct as_of, or flag it A and say what is assumed"
         yield Check(item, "FAIL", f"{field} is of {value.as_of}, which is still to come", cure)
     if not wrong:
-        yield Check("dates", "OK", f"none in the future but {len(ahead)} that are assumed")
-
-
-def _assumed(value: Value) -> bool:
-    """Whether a value rests on an assumption; what follows from one is derived."""
-    return not {"A", "D"}.isdisjoint(value.flag.split("/"))
+        yield Check("dates", "OK", "none in the future but what is assumed")
 
 
 def _machines(shelf: Shelf) -> Iterator[Check]:

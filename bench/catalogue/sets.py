@@ -44,7 +44,10 @@ def apply_sets(market: MarketProfile, sets: Iterable[str], *, today: date) -> Ma
 
 def parse_asic(text: str, *, today: date) -> AsicProfile:
     """The user's own machine from ``ths=…,watts=…`` (TH/s and W at the wall)."""
-    found = pairs("--asic", text.split(","), _ASIC_SETS)
+    words = text.split(",")
+    if len({word.partition("=")[0].strip() for word in words}) < len(words):
+        raise ProfileError("--asic", None, "gives a figure twice", "write ths=…,watts=…")
+    found = pairs("--asic", words, _ASIC_SETS)
     for key, unit in _ASIC_SETS.items():
         if key not in found:
             raise ProfileError("--asic", key, "is missing", f"add {key}=… in {unit.written}")
@@ -73,7 +76,7 @@ def pairs(option: str, words: Iterable[str], known: Mapping[str, Unit]) -> dict[
 
 def parse_number(option: str, key: str, text: str, unit: Unit) -> float:
     """A number as it was written, within the bounds of its unit."""
-    cure = f"give the number in {unit.written}"
+    cure = f"give the number in {unit.written}" if unit.written != "1" else "give a plain number"
     if not _NUMBER.fullmatch(text):
         raise ProfileError(option, key, f"{text} is not a number", cure)
     if complaint := unit.complaint(float(text)):

@@ -260,7 +260,7 @@ def _text(path: Path, file: str) -> str:
     if len(raw) > MAX_BYTES:
         raise ProfileError(file, None, "is larger than 1 MiB", "keep only what a profile needs")
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         why = f"is not UTF-8 text (byte {error.start})"
         raise ProfileError(file, None, why, "save it as UTF-8") from None

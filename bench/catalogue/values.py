@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from datetime import date
 
+from bench.economics.chain import first_day
 from bench.records.market import FLAGS, RentPrice, TokenPrice, Value
+
+MOST_AHEAD_DAYS = 3653
+"""A scenario looks ahead by ten years at most; beyond that a year is mistyped."""
 
 
 def values_of(record: object, where: str = "") -> Iterator[tuple[str, Value]]:
@@ -23,6 +28,18 @@ def values_of(record: object, where: str = "") -> Iterator[tuple[str, Value]]:
         for field in fields(record):
             inner = getattr(record, field.name)
             yield from values_of(inner, f"{where}.{field.name}" if where else field.name)
+
+
+def misdated(record: object, today: date) -> Iterator[tuple[str, Value]]:
+    """Values dated ahead though they are not assumed, nor derived from what is, or too far ahead.
+
+    A day's grace is for time zones.
+    """
+    for where, value in values_of(record):
+        ahead_days = (first_day(value.as_of) - today).days
+        assumed = not {"A", "D"}.isdisjoint(value.flag.split("/"))
+        if ahead_days > (MOST_AHEAD_DAYS if assumed else 1):
+            yield where, value
 
 
 def flag_counts(record: object) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.output import write_whole
-from bench.cli.refusal import ENVIRONMENT, STORAGE, Refusal
+from bench.cli.refusal import ENVIRONMENT, STORAGE, USAGE, Refusal
 from bench.cli.request import check_writable
 from bench.machine import legible
 from bench.report import exports
@@ -43,10 +44,22 @@ class Exports:
                 yield form, path
 
 
-def check_exports(wanted: Exports) -> None:
-    """Refuse before the work what could not be written after it."""
-    for form, path in wanted.wanted():
-        check_writable(f"--{form}", path)
+def check_outputs(wanted: Exports, json_out: str | None, inputs: Iterable[Path | str]) -> None:
+    """Refuse before the work what could not be written after it, or would overwrite an input."""
+    outputs = [(f"--{form}", path) for form, path in wanted.wanted()]
+    for option, path in outputs:
+        if str(path) == "-":
+            raise Refusal(USAGE, f"{option} -: only --json writes to stdout; name a file")
+        check_writable(option, path)
+    if json_out not in (None, "-"):
+        outputs.append(("--json", Path(json_out)))
+    taken = {os.path.realpath(path): "an input" for path in inputs}
+    for option, path in outputs:
+        place = os.path.realpath(path)
+        if place in taken and not path.is_char_device():
+            text = f"{option} {legible(str(path))}: is {taken[place]} too; name another file"
+            raise Refusal(USAGE, text)
+        taken[place] = f"the file of {option}"
 
 
 def write_exports(wanted: Exports, sheets: Sequence[Sheet], console: Console) -> None:

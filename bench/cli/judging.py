@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.output import open_console, write_json
 from bench.cli.prices import Prices, card_of, open_prices
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = "joulemark/verdict/1"
+SHOWN = 100
+"""Characters of a device's name that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Judged:
 
 def run_verdict(request: VerdictRequest) -> int:
     """Everything ``bench verdict`` does; a bad file is named and the others go on."""
-    check_exports(request.exports)
+    check_outputs(request.exports, request.json_out, (*request.files, request.market))
     console = open_console(request)
     prices = open_prices(request.market, request.sets, request.asic)
     axes = _axes(request.flip)
@@ -83,7 +86,8 @@ def run_verdict(request: VerdictRequest) -> int:
             continue
         _show(found, prices.today, console)
         judged.append(found)
-    _write(request, judged)
+    if judged or request.to_stdout:
+        _write(request, judged)
     sheets = [sheet for found in judged for sheet in _exported(found, prices.today)]
     if sheets:
         write_exports(request.exports, sheets, console)
@@ -144,7 +148,8 @@ def _show(found: Judged, today: dt.date, console: Console) -> None:
 
 def _context(found: Judged) -> str:
     record = found.record
-    return f"{record.device.name}, {record.validity.status}, {record.market.title}"
+    name = shorten(record.device.name, SHOWN, placeholder="…")
+    return f"{name}, {record.validity.status}, {record.market.title}"
 
 
 def _sheets(found: Judged, today: dt.date) -> Iterator[Sheet]:
@@ -153,7 +158,7 @@ def _sheets(found: Judged, today: dt.date) -> Iterator[Sheet]:
         return
     market = record.market
     possible = (
-        measured(record) if record.workloads else None,
+        *measured(record),
         tables.uses(decision),
         tables.ladder(decision, market.power_usd_per_j.value),
         tables.flips(decision),

@@ -16,6 +16,7 @@ from bench.catalogue import (
     names,
     parse_asic,
 )
+from bench.catalogue.values import misdated
 from bench.cli.refusal import USAGE, Refusal
 from bench.records.market import AsicProfile, GpuProfile, MarketProfile
 from bench.records.record import RunRecord
@@ -36,10 +37,18 @@ def open_prices(market: str, sets: Sequence[str], asic: str | None = None) -> Pr
     today = dt.datetime.now(dt.UTC).date()
     try:
         found = apply_sets(load_market(market), sets, today=today)
+        _refuse_future(market, found, today)
         own = None if asic is None else parse_asic(asic, today=today)
         return Prices(found, load_asics(found), own, today)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
+
+
+def _refuse_future(name: str, market: MarketProfile, today: dt.date) -> None:
+    """A price from the future would never be stale."""
+    for field, value in misdated(market, today):
+        why = f"is of {value.as_of}, which is still to come"
+        raise ProfileError(name, field, why, "correct as_of, or flag it A and say what is assumed")
 
 
 def card_of(record: RunRecord) -> GpuProfile | None:

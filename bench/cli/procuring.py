@@ -16,7 +16,7 @@ from bench.catalogue import (
     load_model,
     names,
 )
-from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.output import open_console, write_json
 from bench.cli.prices import card_of, open_prices
 from bench.cli.refusal import BAD_FILE, OK, STORAGE, USAGE, Refusal
@@ -75,7 +75,9 @@ class SkusRequest:
 
 def run_skus(request: SkusRequest) -> int:
     """Everything ``bench skus`` does; a bad file is named and the others go on."""
-    check_exports(request.exports)
+    check_outputs(
+        request.exports, request.json_out, (*request.files, request.market, request.model)
+    )
     console = open_console(request)
     market = open_prices(request.market, request.sets).market
     try:
@@ -179,7 +181,7 @@ def _decode_model(record: RunRecord) -> ModelConfig | None:
     for workload in record.workloads:
         if workload.name == "decode":
             name = workload.config.get("model")
-            if name == record.profiles.model.name:
+            if record.profiles.model is not None and name == record.profiles.model.name:
                 return record.profiles.model
             return load_model(str(name)) if name in names("models") else None
     return None

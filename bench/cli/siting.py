@@ -15,7 +15,7 @@ from bench.catalogue import (
     median_asic,
 )
 from bench.catalogue.site import load_site
-from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.output import open_console, write_json
 from bench.cli.prices import open_prices
 from bench.cli.refusal import OK, STORAGE, USAGE, Refusal
@@ -68,7 +68,7 @@ class Place:
 
 def run_site(request: SiteRequest) -> int:
     """Everything ``bench site --facts`` does."""
-    check_exports(request.exports)
+    check_outputs(request.exports, request.json_out, (request.market, request.site))
     place = _open(request)
     found = sheets(place)
     console = open_console(request)
@@ -95,6 +95,7 @@ def sheets(place: Place) -> tuple[Sheet, ...]:
         deals(site),
         exchange(market, {"best": place.best, "median": place.median}),
         network_sheet(
+            site,
             market,
             network(site, market, place.median),
             halving(market).date().isoformat(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.catalogue import ProfileError
 from bench.cli.dry_run import AROUND_S
-from bench.cli.exporting import Exports, check_exports, write_exports
+from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.limiting import (
     AppliedLimiter,
     Limiter,
@@ -298,7 +298,7 @@ def _check(request: SweepRequest) -> None:
     if not (math.isfinite(request.wait_limit_s) and 0 < request.wait_limit_s <= LONGEST_WAIT_S):
         text = f"use seconds above 0, at most {LONGEST_WAIT_S:g}"
         raise Refusal(USAGE, f"--wait-limit {request.wait_limit_s:g}: {text}")
-    check_exports(request.exports)
+    check_outputs(request.exports, request.json_out, (request.market, request.model or ""))
 
 
 def _require_card(target: Target) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import bench
+from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import BAD_FILE, OK, STORAGE, Refusal
 from bench.derive import rederived
@@ -59,6 +60,7 @@ class Finding:
 
 def run_verify(request: VerifyRequest) -> int:
     """Everything ``bench verify`` does; every file is looked at, whatever the others hold."""
+    check_outputs(Exports(), request.json_out, request.files)
     console = open_console(request)
     found = []
     for path in request.files:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.plan import GRADES
 from bench.records.decision import Option
 from bench.records.record import RunRecord
-from bench.records.run import Metrics, WorkloadRecord
+from bench.records.run import Boundary, Metrics, WorkloadRecord
 from bench.report.screen import say
 from bench.report.sheet import Cell, Column, Sheet, terminal
 from bench.report.text import half_width, per_unit, rate
@@ -39,14 +39,13 @@ def show(record: RunRecord, saved: Path, console: Console) -> None:
 
 
 def _sheets(record: RunRecord) -> Iterator[Sheet]:
-    if record.workloads:
-        yield measured(record)
+    yield from measured(record)
     if record.verdict.options:
         yield replace(uses(record.verdict), notes=())
 
 
-def measured(record: RunRecord) -> Sheet:
-    """One row a workload, as measured: the joules of all stand at the device's boundary."""
+def measured(record: RunRecord) -> Iterator[Sheet]:
+    """One row a workload, as measured; a table for each boundary at which joules stand."""
     columns = tuple(
         Column(key, heading)
         for key, heading in (
@@ -60,8 +59,11 @@ def measured(record: RunRecord) -> Sheet:
             ("run", "run"),
         )
     )
-    rows = tuple(_cells(workload, record) for workload in record.workloads)
-    return Sheet("Measured", record.workloads[0].metrics.boundary, columns, rows)
+    rows: dict[Boundary, list[tuple[Cell, ...]]] = {}
+    for workload in record.workloads:
+        rows.setdefault(workload.metrics.boundary, []).append(_cells(workload, record))
+    for boundary, found in rows.items():
+        yield Sheet("Measured", boundary, columns, tuple(found))
 
 
 def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[Cell, ...]:

@@ -4,7 +4,14 @@ A run is two files in one folder: ``<run_id>.json``, written whole or not at all
 ``<run_id>.samples.jsonl``, compressed to ``.samples.jsonl.gz`` once the record stands.
 """
 
-from bench.store.cache import cache_dir, device_lock, remember_setup, remembered_setup
+from bench.store.cache import (
+    cache_dir,
+    device_lock,
+    remember_kernel,
+    remember_setup,
+    remembered_kernel,
+    remembered_setup,
+)
 from bench.store.errors import BadRecord, Busy, StoreError
 from bench.store.journal import Journal, new_run_id
 from bench.store.reading import StoredJournal, find_journal, load, load_journal, read_journal
@@ -24,7 +31,9 @@ __all__ = [
     "load_journal",
     "new_run_id",
     "read_journal",
+    "remember_kernel",
     "remember_setup",
+    "remembered_kernel",
     "remembered_setup",
     "save",
     "to_json",

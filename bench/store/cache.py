@@ -1,4 +1,4 @@
-"""The private cache: locks of devices in use, and how long preparing took."""
+"""The private cache: locks of devices in use, how long preparing took, the thriftiest kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from bench.store.errors import Busy, StoreError
 
@@ -50,9 +50,8 @@ def _open_lock(path: Path) -> TextIO:
 def remembered_setup() -> dict[str, float]:
     """Seconds that preparing and verifying took when last run here, by workload."""
     try:
-        known = json.loads((cache_dir() / "setup.json").read_text(encoding="utf-8"))
-        return {str(name): float(seconds) for name, seconds in known.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        return {str(name): float(seconds) for name, seconds in _known("setup.json").items()}
+    except (ValueError, TypeError):
         return {}
 
 
@@ -63,8 +62,32 @@ def remember_setup(seconds: dict[str, float], warm: dict[str, float]) -> None:
     """
     known = remembered_setup()
     kept = {name: s if name in known else warm.get(name, s) for name, s in seconds.items()}
-    path = cache_dir() / "setup.json"
+    _keep("setup.json", {**known, **kept})
+
+
+def remembered_kernel(device: str) -> str | None:
+    """The thriftiest hash kernel measured on a device (its UUID, or a processor's name)."""
+    found = _known("kernels.json").get(device)
+    return found if isinstance(found, str) else None
+
+
+def remember_kernel(device: str, kernel: str) -> None:
+    """Keep it for later runs on that device; a cache that cannot be written is no error."""
+    _keep("kernels.json", {**_known("kernels.json"), device: kernel})
+
+
+def _known(name: str) -> dict[str, Any]:
+    """What a file of the cache holds; nothing where it is absent or no JSON object."""
+    try:
+        known = json.loads((cache_dir() / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _keep(name: str, known: dict[str, Any]) -> None:
+    path = cache_dir() / name
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps({**known, **kept}), encoding="utf-8")
+        temporary.write_text(json.dumps(known), encoding="utf-8")
         temporary.replace(path)

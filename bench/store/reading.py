@@ -21,6 +21,7 @@ from bench.records.journal import Fact, from_line
 from bench.records.record import SCHEMA, RunRecord
 from bench.store.errors import BadRecord
 from bench.store.journal import JOURNAL_SUFFIX
+from bench.store.plausible import implausible
 from bench.store.record import record_adapter, to_object
 
 MAX_RECORD_BYTES = 32 << 20
@@ -62,6 +63,8 @@ def load(path: Path) -> RunRecord:
         cure = "update joulemark if a newer one wrote it, else remove the field"
         raise BadRecord(file, place, "is not a known field", cure)
     _check_texts(file, record)
+    for place, why in implausible(record):
+        raise BadRecord(file, place, why, RESTORE)
     return record
 
 
