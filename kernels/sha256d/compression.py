@@ -7,7 +7,7 @@ and how it is added or rotated stops at ``Words``. Source: FIPS 180-4, sections 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 Word = TypeVar("Word")
@@ -90,12 +90,32 @@ class Integers:
 INTEGERS = Integers()
 
 
+def small0(ops: Words[Word], x: Word | int) -> Word | int:
+    """σ0 of the schedule."""
+    return ops.xor(ops.rotr(x, 7), ops.rotr(x, 18), ops.shr(x, 3))
+
+
+def small1(ops: Words[Word], x: Word | int) -> Word | int:
+    """σ1 of the schedule."""
+    return ops.xor(ops.rotr(x, 17), ops.rotr(x, 19), ops.shr(x, 10))
+
+
 def schedule_word(ops: Words[Word], w: list[Word | int], t: int) -> Word | int:
     """W[t] from the sixteen words before it, kept in a ring."""
-    far, near = w[(t - 15) % 16], w[(t - 2) % 16]
-    small0 = ops.xor(ops.rotr(far, 7), ops.rotr(far, 18), ops.shr(far, 3))
-    small1 = ops.xor(ops.rotr(near, 17), ops.rotr(near, 19), ops.shr(near, 10))
-    return ops.add(w[t % 16], small0, w[(t - 7) % 16], small1)
+    far, near = small0(ops, w[(t - 15) % 16]), small1(ops, w[(t - 2) % 16])
+    return ops.add(w[t % 16], far, w[(t - 7) % 16], near)
+
+
+def one_round(
+    ops: Words[Word], state: Sequence[Word | int], *addends: Word | int
+) -> list[Word | int]:
+    """The next state (a … h); ``addends`` are K[t] and W[t], or their sum."""
+    a, b, c, d, e, f, g, h = state
+    big1 = ops.xor(ops.rotr(e, 6), ops.rotr(e, 11), ops.rotr(e, 25))
+    big0 = ops.xor(ops.rotr(a, 2), ops.rotr(a, 13), ops.rotr(a, 22))
+    t1 = ops.add(h, *addends, ops.ch(e, f, g), big1)
+    t2 = ops.add(big0, ops.maj(a, b, c))
+    return [ops.add(t1, t2), a, b, c, ops.add(d, t1), e, f, g]
 
 
 def rounds(
@@ -112,17 +132,13 @@ def rounds(
     ``block`` is the ring of sixteen schedule words in which slot ``t % 16`` holds W[t] for every
     ``t < known``; later words are computed.
     """
-    a, b, c, d, e, f, g, h = state
+    now = list(state)
     w = list(block)
     for t in range(first, last):
         if t >= known:
             w[t % 16] = schedule_word(ops, w, t)
-        big1 = ops.xor(ops.rotr(e, 6), ops.rotr(e, 11), ops.rotr(e, 25))
-        big0 = ops.xor(ops.rotr(a, 2), ops.rotr(a, 13), ops.rotr(a, 22))
-        t1 = ops.add(h, K[t], w[t % 16], ops.ch(e, f, g), big1)
-        t2 = ops.add(big0, ops.maj(a, b, c))
-        a, b, c, d, e, f, g, h = ops.add(t1, t2), a, b, c, ops.add(d, t1), e, f, g
-    return [a, b, c, d, e, f, g, h]
+        now = one_round(ops, now, K[t], w[t % 16])
+    return now
 
 
 def compress(
@@ -136,15 +152,58 @@ def compress(
 def last_word(ops: Words[Word], work: Sequence[Word | int], nonce: Word | int) -> Word | int:
     """H7 of SHA-256d for one nonce: the digest's last word, whose bytes lead the display hash.
 
-    ``work`` is ``header.prepare_work``'s 19 words. H7 = e + IV7 after round 60 of the second
-    hash, because three more rounds only move that ``e`` to ``h``; the rest is never computed.
+    ``work`` is ``header.prepare_work``'s 19 words: midstate, state, tail.
     """
-    midstate, (a, b, c, d, e, f, g, h), (w16, w17, w2) = work[:8], work[8:16], work[16:]
-    w3 = ops.swap(nonce)  # the header holds it little-endian, SHA-256 reads big-endian
-    block: list[Word | int] = [w16, w17, w2, w3, 0x80000000, *[0] * 10, 640]
-    begun = [ops.add(a, w3), b, c, d, ops.add(e, w3), f, g, h]
-    first = rounds(ops, begun, block, 4, 64, known=18)
-    digest = [ops.add(x, y) for x, y in zip(midstate, first, strict=True)]
+    block = tail_block(ops, work[16:], nonce)
+    begun = add_nonce(ops, work[8:16], block[3])
+    after: list[Word | int] = rounds(ops, begun, block, 4, 64, known=18)
+    return second_hash(ops, work[:8], after)
+
+
+def expanded(ops: Words[Word], tail: Sequence[Word | int], nonce: Word | int) -> list[Word | int]:
+    """K[t] + W[t] of rounds 4 … 63 of the block with the nonce, the same for all siblings."""
+    ring = tail_block(ops, tail, nonce)
+    sums = []
+    for t in range(4, 64):
+        if t >= 18:
+            ring[t % 16] = schedule_word(ops, ring, t)
+        sums.append(ops.add(K[t], ring[t % 16]))
+    return sums
+
+
+def last_word_expanded(
+    ops: Words[Word], work: Sequence[Word | int], w3: Word | int, sums: Iterable[Word | int]
+) -> Word | int:
+    """``last_word`` for one of the siblings that share ``sums``, which ``expanded`` made."""
+    now = add_nonce(ops, work[8:16], w3)
+    for each in sums:
+        now = one_round(ops, now, each)
+    return second_hash(ops, work[:8], now)
+
+
+def tail_block(ops: Words[Word], tail: Sequence[Word | int], nonce: Word | int) -> list[Word | int]:
+    """The second block of the first hash as a ring in which W0 and W1 have made way for W16, W17.
+
+    The header holds the nonce little-endian, SHA-256 reads big-endian.
+    """
+    return [*tail, ops.swap(nonce), 0x80000000, *[0] * 10, 640]
+
+
+def add_nonce(ops: Words[Word], state: Sequence[Word | int], w3: Word | int) -> list[Word | int]:
+    """The state after round 3, of which W3 is only ever added, to a and e."""
+    a, b, c, d, e, f, g, h = state
+    return [ops.add(a, w3), b, c, d, ops.add(e, w3), f, g, h]
+
+
+def second_hash(
+    ops: Words[Word], midstate: Sequence[Word | int], after: Sequence[Word | int]
+) -> Word | int:
+    """H7 from what the first hash's last round left.
+
+    H7 = e + IV7 after round 60, because three more rounds only move that ``e`` to ``h``; the rest
+    is never computed.
+    """
+    digest = [ops.add(x, y) for x, y in zip(midstate, after, strict=True)]
     second = rounds(ops, IV, [*digest, 0x80000000, *[0] * 6, 256], 0, 61)
     return ops.add(second[4], IV[7])
 

@@ -15,6 +15,8 @@ HEADER_BYTES = 80
 NONCE_OFFSET = 76
 NONCES = 1 << 32
 WORK_WORDS = 19
+VERSION_ROLLS, _VERSION_SHIFT = 1 << 16, 13
+"""BIP 320: version bits 13–28 are free to roll."""
 
 _DIFFICULTY_1_TARGET = 0xFFFF << 208  # Bitcoin Core, GetDifficulty: bits 0x1d00ffff
 
@@ -105,6 +107,23 @@ def meets_mask(raw: bytes, mask: int) -> bool:
 def with_nonce(header: bytes, nonce: int) -> bytes:
     """The 80-byte header with this nonce; ``header`` may lack its own (76 bytes)."""
     return header[:NONCE_OFFSET] + struct.pack("<I", nonce)
+
+
+def sibling(header: bytes, rolls: int) -> bytes:
+    """The header with the number in its free version bits (BIP 320) moved on, modulo 2^16.
+
+    Siblings differ in the version alone, so the second block of their first hash is the same but
+    for the chaining value, and a kernel may expand its schedule once for all of them.
+    """
+    version = int.from_bytes(header[:4], "little")
+    free = (VERSION_ROLLS - 1) << _VERSION_SHIFT
+    rolled = (version + (rolls << _VERSION_SHIFT)) & free
+    return (version & ~free | rolled).to_bytes(4, "little") + header[4:]
+
+
+def siblings(header: bytes, count: int) -> list[bytes]:
+    """The header and the next ``count − 1`` siblings."""
+    return [sibling(header, rolls) for rolls in range(count)]
 
 
 def check_range(first_nonce: int, count: int) -> None:

@@ -86,6 +86,43 @@ class LlvmWords:
         return reduce(emit, [*values, self.value(constant)] if constant else values)
 
 
+class TernaryWords(LlvmWords):
+    """Vectors of AVX-512, which computes any bitwise function of three operands at once."""
+
+    _XOR, _CH, _MAJ = 0b10010110, 0b11001010, 0b11101000  # bit 4a + 2b + c is the function's value
+
+    def xor(self, *terms: ir.Value | int) -> ir.Value | int:
+        """Exclusive or, three terms at a time."""
+        if sum(not isinstance(term, int) for term in terms) < 3:
+            return super().xor(*terms)
+        first, second, third, *rest = terms
+        return self.xor(self.ternary(self._XOR, first, second, third), *rest)
+
+    def ch(self, e: ir.Value | int, f: ir.Value | int, g: ir.Value | int) -> ir.Value | int:
+        """Choose, by one instruction."""
+        return self._one(super().ch, self._CH, e, f, g)
+
+    def maj(self, a: ir.Value | int, b: ir.Value | int, c: ir.Value | int) -> ir.Value | int:
+        """Majority, by one instruction."""
+        return self._one(super().maj, self._MAJ, a, b, c)
+
+    def ternary(self, table: int, *terms: ir.Value | int) -> ir.Value:
+        """The bitwise function of three terms that a truth table of eight bits gives."""
+        call = self._builder.module.declare_intrinsic(
+            "llvm.x86.avx512.pternlog.d.512",
+            (),
+            ir.FunctionType(self._kind, [self._kind] * 3 + [I32]),
+        )
+        return self._builder.call(call, [*map(self.value, terms), I32(table)])
+
+    def _one(
+        self, fold: Callable[..., ir.Value | int], table: int, *terms: ir.Value | int
+    ) -> ir.Value | int:
+        if all(isinstance(term, int) for term in terms):
+            return fold(*terms)
+        return self.ternary(table, *terms)
+
+
 def emit_last_word(builder: ir.IRBuilder, work: Sequence[ir.Value], nonce: ir.Value) -> ir.Value:
     """H7 for each lane of ``nonce``, of which the 19 words of ``work`` have the type."""
     return last_word(LlvmWords(builder, nonce.type), work, nonce)

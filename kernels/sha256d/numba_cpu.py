@@ -1,28 +1,31 @@
-"""SHA-256d on the CPU by Numba: a vector of nonces at a time, one nogil loop per thread.
+"""SHA-256d on the CPU by Numba: one nogil loop per thread, in the form that fits the processor.
 
-Source: FIPS 180-4; Bitcoin's header layout. One LLVM value holds one 32-bit word of 4, 8 or 16
-nonces (SSE2 or NEON, AVX2, AVX-512), so nothing hangs on the compiler's own vectoriser.
+Source: FIPS 180-4; Bitcoin's header layout. The arithmetic is LLVM IR of ``cpu_forms``, so nothing
+hangs on the compiler's own vectoriser but the portable variant, which is all it needs.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding, ir
+import numpy.typing as npt
 from numba import int64, uint32
 from numba.extending import intrinsic
 
 from . import header
 from .compression import IV, message_blocks
-from .lowering import I32, emit_compress, emit_last_word, splat
+from .cpu_forms import ALIGNMENT
+from .cpu_variants import FORMS, require, variants
 from .provenance import source_digests
-from .scanner import CAPACITY, Work, complete
+from .scanner import CAPACITY, Collect, Work, complete
+
+__all__ = ["CpuScanner", "open_scanner", "reference", "require", "variants"]
 
 njit: Any = numba.njit  # its annotations do not know of kernels made of intrinsics
 types: Any = numba.types
@@ -34,90 +37,85 @@ reference = header.scan_reference
 # ---- Fast version -------------------------------------------------------------------------------
 
 
-def _widest_vector() -> int:
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16
-    return 8 if features.get("avx2") else 4
+def _pointers(target: Any, builder: Any, kinds: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    return [
+        target.make_array(kind)(target, builder, value).data if kind != types.uint32 else value
+        for kind, value in zip(kinds, values, strict=True)
+    ]
 
 
-LANES = _widest_vector()
-"""Nonces per vector: one register of the host's widest integer instructions."""
-
-_VECTOR = ir.VectorType(I32, LANES)
-
-
-def _type_hits(_context: Any, work: Any, nonce: Any, mask: Any) -> Any:
-    """One bit per lane: whether ``nonce + lane`` meets the mask."""
-
-    def lower(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        packed, first, wanted = args
-        words = [
-            splat(builder, _VECTOR, builder.extract_value(packed, i))
-            for i in range(header.WORK_WORDS)
-        ]
-        lane_numbers = ir.Constant(_VECTOR, list(range(LANES)))
-        nonces = builder.add(splat(builder, _VECTOR, first), lane_numbers)
-        h7 = emit_last_word(builder, words, nonces)
-        rest = builder.and_(h7, splat(builder, _VECTOR, wanted))
-        met = builder.icmp_unsigned("==", rest, ir.Constant(_VECTOR, [0] * LANES))
-        return builder.zext(builder.bitcast(met, ir.IntType(LANES)), I32)
-
-    return types.uint32(work, nonce, mask), lower
-
-
-def _type_compress(_context: Any, chain: Any, block: Any) -> Any:
-    """Compress LANES interleaved blocks (16 × LANES words) into their chains (8 × LANES)."""
+def _lowered(variant: Any, method: str, result: Any, *operands: Any) -> Any:
+    """An intrinsic's type and IR: a method of the form that ``variant`` names."""
+    form = FORMS[variant.literal_value]
 
     def lower(target: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointers = [
-            builder.bitcast(
-                target.make_array(kind)(target, builder, value).data, _VECTOR.as_pointer()
-            )
-            for kind, value in zip(signature.args, args, strict=True)
-        ]
-        emit_compress(builder, pointers[0], pointers[1], _VECTOR)
-        return target.get_dummy_value()
+        plain = _pointers(target, builder, signature.args[1:], args[1:])
+        value = getattr(form, method)(builder, *plain)
+        return target.get_dummy_value() if result == types.void else value
 
-    return types.void(chain, block), lower
+    return result(variant, *operands), lower
 
 
-_hits: Any = intrinsic(_type_hits)
-_compress: Any = intrinsic(_type_compress)
+def _type_expand(_context: Any, variant: Any, packed: Any, first: Any, scratch: Any) -> Any:
+    """``Form.expand``."""
+    return _lowered(variant, "expand", types.void, packed, first, scratch)
 
 
-def _build(identity: str) -> tuple[Any, Any]:
+def _type_hits(_context: Any, variant: Any, packed: Any, scratch: Any, turn: Any, mask: Any) -> Any:
+    """``Form.hits``."""
+    return _lowered(variant, "hits", types.uint32, packed, scratch, turn, mask)
+
+
+def _type_compress(_context: Any, variant: Any, chain: Any, block: Any) -> Any:
+    """``Form.compress``."""
+    return _lowered(variant, "compress", types.void, chain, block)
+
+
+_expand: Any = intrinsic(prefer_literal=True)(_type_expand)
+_hits: Any = intrinsic(prefer_literal=True)(_type_hits)
+_compress: Any = intrinsic(prefer_literal=True)(_type_compress)
+
+
+def _build(variant: str, identity: str) -> tuple[Any, Any]:
     """The compiled loop over nonces and the compiled compression.
 
-    Numba keys its disk cache by the function's own file and closure alone, so the closure holds
-    ``identity``, a digest of everything that the machine code comes from.
+    Numba keys its disk cache by the CPU, the function's own file and its closure alone, so the
+    closure holds the variant and ``identity``, a digest of everything the machine code comes from.
     """
+    form = FORMS[variant]
+    nonces, turns, bits = form.nonces, form.turns, form.midstates * form.nonces // form.turns
 
-    def loop(work, first, count, mask, found):  # type: ignore[no-untyped-def]
-        """Write the nonces that meet the mask to ``found``; count them all, also beyond it."""
+    def loop(packed, first, count, mask, scratch, found, totals):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+        """Write each midstate's nonces that meet the mask to its row of ``found``; count them all,
+        also beyond it.
+        """
         _ = identity
-        total = uint32(0)
         done = int64(0)
         while done < count:
-            met = uint32(0)
-            while met == 0 and done < count:
-                met = _hits(work, uint32(first + done), mask)
-                done += LANES
-            for lane in range(LANES):
-                at = done - LANES + lane
-                if (met >> lane) & 1 and at < count:
-                    if total < found.size:
-                        found[total] = first + at
-                    total += 1
-        return total
+            _expand(variant, packed, uint32(first + done), scratch)
+            for turn in range(turns):
+                met = _hits(variant, packed, scratch, uint32(turn), mask)
+                if met == 0:
+                    continue
+                for bit in range(bits):
+                    place = turn * bits + bit
+                    at = done + place % nonces
+                    if (met >> bit) & 1 and at < count:
+                        row = place // nonces
+                        total = totals[row]
+                        if total < found.shape[1]:
+                            found[row, total] = first + at
+                        totals[row] = total + 1
+            done += nonces
 
     def block(chain, words):  # type: ignore[no-untyped-def]
         _ = identity
-        _compress(chain, words)
+        _compress(variant, chain, words)
 
     words = types.Array(types.uint32, 1, "C")
-    work = types.UniTuple(types.uint32, header.WORK_WORDS)
-    scan_signature = types.uint32(work, types.uint32, types.int64, types.uint32, words)
+    rows = types.Array(types.uint32, 2, "C")
+    scalars = (types.uint32, types.int64, types.uint32)
+    scan_signature = types.void(words, *scalars, words, rows, types.Array(types.int64, 1, "C"))
     options = {"nogil": True, "cache": True}
     return njit(scan_signature, **options)(loop), njit(types.void(words, words), **options)(block)
 
@@ -125,30 +123,61 @@ def _build(identity: str) -> tuple[Any, Any]:
 # ---- Launcher -----------------------------------------------------------------------------------
 
 
-class CpuScanner:
-    """A scanner on ``threads`` threads of its own; None takes every CPU this process may use."""
+def _aligned(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """A copy that starts where a whole register may be loaded."""
+    spare = ALIGNMENT // words.itemsize
+    room = np.empty(words.size + spare, dtype=np.uint32)
+    start = -(room.ctypes.data // words.itemsize) % spare
+    room[start : start + words.size] = words
+    return room[start : start + words.size]
 
-    granule = LANES
+
+class CpuScanner:
+    """A scanner on ``threads`` threads of its own; None takes every CPU this process may use.
+
+    ValueError for a variant that this CPU cannot run; None takes the best.
+    """
+
     device_uuid = None
 
-    def __init__(self, threads: int | None = None, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        variant: str | None = None,
+        threads: int | None = None,
+        capacity: int = CAPACITY,
+    ) -> None:
+        variant = variant or variants()[0]
+        require(variant)
         self.parallel = threads if threads is not None else len(os.sched_getaffinity(0))
         if self.parallel < 1:
             raise ValueError(f"threads: at least 1, not {threads}")
-        self.config = {"threads": self.parallel, "lanes": LANES}
+        self._form = FORMS[variant]
+        self.granule = self._form.nonces
+        self.midstates = self._form.midstates
+        self.config = {
+            "variant": variant,
+            "midstates": self.midstates,
+            "threads": self.parallel,
+            "lanes": self._form.nonces,
+        }
         self._capacity = capacity
-        self._loop, self._block = _build(" ".join(source_digests().values()))
+        self._loop, self._block = _build(variant, " ".join(source_digests().values()))
         self._pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="sha256d")
 
-    def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
+    def submit(self, works: Sequence[Work], first: int, count: int, mask: int) -> Collect:
         """Queue the piece for one thread."""
-        return self._pool.submit(self._piece, work, first, count, mask).result
+        return self._pool.submit(self._piece, works, first, count, mask).result
 
-    def _piece(self, work: Work, first: int, count: int, mask: int) -> list[int]:
-        found = np.empty(self._capacity, dtype=np.uint32)
-        total = self._loop(work, first, count, mask, found)
-        nonces: list[int] = found[: complete(total, self._capacity)].tolist()
-        return nonces
+    def _piece(self, works: Sequence[Work], first: int, count: int, mask: int) -> list[list[int]]:
+        packed = _aligned(self._form.pack(works))
+        scratch = _aligned(np.zeros(self._form.scratch_words, dtype=np.uint32))
+        found = np.empty((self.midstates, self._capacity), dtype=np.uint32)
+        totals = np.zeros(self.midstates, dtype=np.int64)
+        self._loop(packed, first, count, mask, scratch, found, totals)
+        return [
+            nonces[: complete(total, self._capacity)].tolist()
+            for nonces, total in zip(found, totals.tolist(), strict=True)
+        ]
 
     def close(self) -> None:
         """Join the threads."""
@@ -158,10 +187,14 @@ class CpuScanner:
 
     def digest(self, message: bytes) -> bytes:
         """SHA-256 of a message, computed in every lane at once; the lanes must agree."""
-        chain = np.repeat(np.array(IV, dtype=np.uint32), LANES)
+        lanes = self._form.lanes
+        chain = _aligned(np.repeat(np.array(IV, dtype=np.uint32), lanes))
         for block in message_blocks(message):
-            self._block(chain, np.repeat(np.array(block, dtype=np.uint32), LANES))
-        lanes = chain.reshape(8, LANES)
-        if not (lanes == lanes[:, :1]).all():
+            self._block(chain, _aligned(np.repeat(np.array(block, dtype=np.uint32), lanes)))
+        rows = chain.reshape(8, lanes)
+        if not (rows == rows[:, :1]).all():
             raise ArithmeticError("the lanes of one vector disagree on one message")
-        return struct.pack(">8I", *lanes[:, 0].tolist())
+        return struct.pack(">8I", *rows[:, 0].tolist())
+
+
+open_scanner: Callable[..., CpuScanner] = CpuScanner

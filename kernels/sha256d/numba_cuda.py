@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import struct
 import warnings
+from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numba
@@ -20,7 +22,9 @@ from numba import uint32
 
 from . import header
 from .compression import INTEGERS, IV, compress, last_word, message_blocks
+from .cuda_source import MAX_REGISTERS
 from .scanner import CAPACITY, Slot, SlotScanner, Work, complete
+from .toolchain import ToolMissingError
 
 cuda: Any = _cuda  # its annotations describe the host side only
 types: Any = numba.types
@@ -28,7 +32,6 @@ simulated: bool = numba.config.ENABLE_CUDASIM  # type: ignore[attr-defined, unus
 THREADS_PER_BLOCK = 256
 BLOCKS_PER_SM = 4
 """1024 threads: resident on every architecture from sm_75 on at up to 64 registers."""
-MAX_REGISTERS = 48
 
 # ---- Plain reference ----------------------------------------------------------------------------
 
@@ -103,6 +106,34 @@ def message_kernel(blocks, chain):  # type: ignore[no-untyped-def]
         _compress(chain, blocks[i])
 
 
+_PTX_TYPES = (
+    types.UniTuple(types.uint32, header.WORK_WORDS),
+    *[types.uint32] * 3,
+    types.Array(types.uint32, 1, "C"),
+)
+
+
+def compiler_version() -> str:
+    """What the PTX of ``scan_ptx`` hangs on; ``ToolMissingError`` without numba-cuda."""
+    try:
+        return f"numba {numba.__version__}, numba-cuda {version('numba-cuda')}"
+    except PackageNotFoundError as error:
+        raise ToolMissingError("numba-cuda") from error
+
+
+def scan_ptx(capability: int) -> str:
+    """The PTX of ``scan_kernel`` for a compute capability such as 90, made without a driver."""
+    from numba.cuda.cudadrv.error import NvvmSupportError
+
+    try:
+        ptx: str = cuda.compile_ptx(
+            scan_kernel, _PTX_TYPES, cc=divmod(capability, 10), device=False
+        )[0]
+    except NvvmSupportError as error:
+        raise ToolMissingError("nvvm") from error
+    return ptx
+
+
 # ---- Launcher -----------------------------------------------------------------------------------
 
 
@@ -114,16 +145,17 @@ class _NumbaSlot:
         self._zero = np.zeros(1, dtype=np.uint32)
         self._found = cuda.device_array(1 + capacity, dtype=np.uint32)
 
-    def launch(self, work: Work, first: int, count: int, mask: int) -> None:
+    def launch(self, works: Sequence[Work], first: int, count: int, mask: int) -> None:
+        (work,) = works
         self._found[:1].copy_to_device(self._zero, stream=self._stream)
         words = tuple(np.uint32(word) for word in work)
         scalars = (np.uint32(first), np.uint32(count), np.uint32(mask))
         self._launcher(words, *scalars, self._found)
 
-    def collect(self) -> list[int]:
+    def collect(self) -> list[list[int]]:
         total = complete(int(self._read(0, 1)[0]), self._capacity)
         nonces: list[int] = np.sort(self._read(1, total)).tolist() if total else []
-        return nonces
+        return [nonces]
 
     def _read(self, first: int, count: int) -> Any:
         """Copy by the slot's own stream: the default stream waits for the other slot's work too."""
@@ -146,8 +178,25 @@ def _refuse_broken_pair() -> None:
         ) from error
 
 
-def open_scanner(capacity: int = CAPACITY, blocks: int | None = None) -> SlotScanner:
+def variants() -> tuple[str, ...]:
+    """The kernels of this back end, best known first."""
+    return ("plain",)
+
+
+def require(variant: str) -> None:
+    """Refuse with ValueError a variant that this back end lacks."""
+    if variant not in variants():
+        raise ValueError(
+            f"kernel: numba-cuda has no variant {variant!r}, only {', '.join(variants())}"
+        )
+
+
+def open_scanner(
+    variant: str | None = None, capacity: int = CAPACITY, blocks: int | None = None
+) -> SlotScanner:
     """A scanner on the current CUDA device; ``blocks`` defaults to what fills it."""
+    variant = variant or variants()[0]
+    require(variant)
     _refuse_broken_pair()
     device = cuda.get_current_device()
     grid = blocks or device.MULTIPROCESSOR_COUNT * BLOCKS_PER_SM
@@ -156,6 +205,8 @@ def open_scanner(capacity: int = CAPACITY, blocks: int | None = None) -> SlotSca
     return SlotScanner(
         slots,
         partial(_digest, cuda.jit(message_kernel)),
+        variant=variant,
+        midstates=1,
         blocks=grid,
         threads_per_block=THREADS_PER_BLOCK,
         device_uuid=str(device.uuid),

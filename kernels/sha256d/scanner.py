@@ -6,9 +6,9 @@ Which nonces meet a mask is all a scanner knows; headers, shares and time stop h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from .header import WORK_WORDS, check_range, prepare_work
+from .header import NONCE_OFFSET, WORK_WORDS, check_range, prepare_work
 
 PIECE_NONCES = 1 << 31
 """The longest piece: the CUDA loops count in 32 bits and must not wrap."""
@@ -17,6 +17,8 @@ CAPACITY = 1 << 17
 """Nonces that one piece can return: 2^24 nonces at an 8-bit mask give 65 536 ± 256."""
 
 Work = tuple[int, ...]
+Collect = Callable[[], list[list[int]]]
+"""Waits for a piece; the sorted nonces of each of its works."""
 
 
 class FoundOverflowError(RuntimeError):
@@ -34,21 +36,25 @@ class Scanner(Protocol):
         """Pieces that run side by side."""
 
     @property
+    def midstates(self) -> int:
+        """Works of one submission: headers that differ in their version only."""
+
+    @property
     def granule(self) -> int:
         """Nonces that a piece should be a multiple of."""
 
     @property
-    def config(self) -> Mapping[str, int]:
-        """What was opened: threads and lanes, or blocks."""
+    def config(self) -> Mapping[str, Any]:
+        """What was opened: the variant; threads and lanes, or blocks."""
 
     @property
     def device_uuid(self) -> str | None:
         """The UUID that CUDA reports, "GPU-…"; None on a CPU."""
 
-    def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
-        """Start a piece of ``prepare_work``'s work; the returned call waits for its sorted nonces.
+    def submit(self, works: Sequence[Work], first: int, count: int, mask: int) -> Collect:
+        """Start the same nonces of ``midstates`` works, as ``prepare_works`` makes them.
 
-        The call raises ``FoundOverflowError`` when they are more than the buffer holds.
+        The returned call raises ``FoundOverflowError`` when a work's hits overflow its buffer.
         """
 
     def digest(self, message: bytes) -> bytes:
@@ -58,20 +64,36 @@ class Scanner(Protocol):
         """Give threads and memory back."""
 
 
-def scan(scanner: Scanner, header: bytes, first_nonce: int, count: int, mask: int) -> list[int]:
-    """The sorted nonces of a range whose H7 meets the mask, exact for the range.
+def prepare_works(headers: Sequence[bytes]) -> list[Work]:
+    """The works of one submission; ValueError for headers that differ beyond their version."""
+    if len({header[4:NONCE_OFFSET] for header in headers}) > 1:
+        raise ValueError("headers scanned together may differ in their version only")
+    return [prepare_work(header) for header in headers]
 
-    ``header`` is 80 bytes, or 76 without the nonce. ValueError for a range that wraps.
+
+def scan(
+    scanner: Scanner, headers: Sequence[bytes], first_nonce: int, count: int, mask: int
+) -> list[list[int]]:
+    """For each header the sorted nonces of a range whose H7 meets the mask, exact for the range.
+
+    ``headers`` are the scanner's ``midstates`` siblings, 80 bytes each, or 76 without the nonce.
+    ValueError for another number of them, for strangers and for a range that wraps.
     """
     check_range(first_nonce, count)
-    work = prepare_work(header)
+    if len(headers) != scanner.midstates:
+        raise ValueError(f"the scanner takes {scanner.midstates} headers, not {len(headers)}")
+    works = prepare_works(headers)
     length = min(-(-count // scanner.parallel) or 1, PIECE_NONCES)
     last = first_nonce + count
     pieces = [
-        scanner.submit(work, first, min(length, last - first), mask)
+        scanner.submit(works, first, min(length, last - first), mask)
         for first in range(first_nonce, last, length)
     ]
-    return [nonce for piece in pieces for nonce in piece()]
+    found: list[list[int]] = [[] for _ in headers]
+    for piece in pieces:
+        for nonces, more in zip(found, piece(), strict=True):
+            nonces.extend(more)
+    return found
 
 
 def complete(total: int, capacity: int) -> int:
@@ -86,11 +108,11 @@ def complete(total: int, capacity: int) -> int:
 class Slot(Protocol):
     """One stream of a GPU with its own result buffer: one piece at a time."""
 
-    def launch(self, work: Work, first: int, count: int, mask: int) -> None:
+    def launch(self, works: Sequence[Work], first: int, count: int, mask: int) -> None:
         """Queue the piece and return at once."""
 
-    def collect(self) -> list[int]:
-        """Wait for it; its nonces sorted, or ``FoundOverflowError``."""
+    def collect(self) -> list[list[int]]:
+        """Wait for it; each work's nonces sorted, or ``FoundOverflowError``."""
 
 
 class SlotScanner:
@@ -103,25 +125,33 @@ class SlotScanner:
         slots: Sequence[Slot],
         digest: Callable[[bytes], bytes],
         *,
+        variant: str,
+        midstates: int,
         blocks: int,
         threads_per_block: int,
         device_uuid: str,
     ) -> None:
         for slot in slots:  # whatever compiles or loads at the first launch does so here
-            slot.launch((0,) * WORK_WORDS, 0, 0, 0)
+            slot.launch([(0,) * WORK_WORDS] * midstates, 0, 0, 0)
             slot.collect()
         self._idle = list(slots)
         self._digest = digest
+        self.midstates = midstates
         self.granule = blocks * threads_per_block
-        self.config = {"blocks": blocks, "threads_per_block": threads_per_block}
+        self.config: Mapping[str, Any] = {
+            "variant": variant,
+            "midstates": midstates,
+            "blocks": blocks,
+            "threads_per_block": threads_per_block,
+        }
         self.device_uuid = device_uuid
 
-    def submit(self, work: Work, first: int, count: int, mask: int) -> Callable[[], list[int]]:
+    def submit(self, works: Sequence[Work], first: int, count: int, mask: int) -> Collect:
         """Launch on an idle slot; IndexError when more pieces are in flight than slots."""
         slot = self._idle.pop()
-        slot.launch(work, first, count, mask)
+        slot.launch(works, first, count, mask)
 
-        def collect() -> list[int]:
+        def collect() -> list[list[int]]:
             try:
                 return slot.collect()
             finally:

@@ -6,6 +6,7 @@ by hashlib.
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from .header import (
@@ -13,6 +14,8 @@ from .header import (
     Header,
     scan_reference,
     share_mask,
+    sibling,
+    siblings,
     with_nonce,
 )
 from .real_headers import REAL_HEADERS
@@ -36,7 +39,10 @@ _SURROUNDINGS = 64
 
 
 def verify(scanner: Scanner, *, seed: int, range_nonces: int, long_nonces: int = 0) -> list[Check]:
-    """All checks; the random ranges have ``range_nonces`` each, and one more ``long_nonces``."""
+    """All checks; the random ranges have ``range_nonces`` each, and one more ``long_nonces``.
+
+    Every check asks for all of the scanner's midstates at once and judges each list.
+    """
     return [
         _messages(scanner),
         _real_headers(scanner),
@@ -53,17 +59,24 @@ def _messages(scanner: Scanner) -> Check:
 
 def _real_headers(scanner: Scanner) -> Check:
     missed = []
-    for raw in REAL_HEADERS:
+    places = range(scanner.midstates)
+    for raw, place in itertools.product(REAL_HEADERS, places):
         nonce = Header.parse(raw).nonce
         first = max(0, nonce - _SURROUNDINGS)
         count = min(2 * _SURROUNDINGS, NONCES - first)
-        if scan(scanner, raw, first, count, share_mask(32)) != [nonce]:
-            missed.append(nonce)
-    return "real-headers", not missed, f"{len(REAL_HEADERS)} main-chain headers, missed: {missed}"
+        headers = siblings(sibling(raw, -place), len(places))
+        found = scan(scanner, headers, first, count, share_mask(32))
+        if found != [[nonce] if header == raw else [] for header in headers]:
+            missed.append((nonce, place))
+    detail = (
+        f"{len(REAL_HEADERS)} main-chain headers, each in {len(places)} places among siblings "
+        f"that win nothing; missed (nonce, place): {missed}"
+    )
+    return "real-headers", not missed, detail
 
 
 def _edges(scanner: Scanner, seed: int) -> Check:
-    raw = random.Random(seed).randbytes(76)
+    headers = siblings(random.Random(seed).randbytes(76), scanner.midstates)
     cases = [
         (0, 1, 0),
         (0, 257, 4),
@@ -75,11 +88,11 @@ def _edges(scanner: Scanner, seed: int) -> Check:
     wrong = [
         case
         for case in cases
-        if scan(scanner, raw, case[0], case[1], share_mask(case[2]))
-        != scan_reference(raw, case[0], case[1], share_mask(case[2]))
+        if scan(scanner, headers, case[0], case[1], share_mask(case[2]))
+        != [scan_reference(raw, case[0], case[1], share_mask(case[2])) for raw in headers]
     ]
     try:
-        scan(scanner, raw, NONCES - 1, 2, 0)
+        scan(scanner, headers, NONCES - 1, 2, 0)
         wrong.append((NONCES - 1, 2, 0))
     except ValueError:
         pass
@@ -91,13 +104,15 @@ def _ranges(scanner: Scanner, seed: int, lengths: list[int]) -> Check:
     rng = random.Random(seed)
     mask, total, wrong = share_mask(RANGE_BITS), 0, []
     for length in lengths:
-        raw, first = rng.randbytes(76), rng.randrange(NONCES - length)
-        found = scan(scanner, raw, first, length, mask)
-        total += len(found)
-        if found != scan_reference(raw, first, length, mask):
-            wrong.append(with_nonce(raw, first).hex())
+        headers = siblings(rng.randbytes(76), scanner.midstates)
+        first = rng.randrange(NONCES - length)
+        for raw, found in zip(headers, scan(scanner, headers, first, length, mask), strict=True):
+            total += len(found)
+            if found != scan_reference(raw, first, length, mask):
+                wrong.append(with_nonce(raw, first).hex())
+    hashes = sum(lengths) * scanner.midstates
     detail = (
-        f"{len(lengths)} random ranges, {sum(lengths)} nonces at an {RANGE_BITS}-bit mask, "
+        f"{len(lengths)} random ranges, {hashes} hashes at an {RANGE_BITS}-bit mask, "
         f"{total} found; lists unlike hashlib's: {wrong}"
     )
     return "exact-ranges", not wrong, detail

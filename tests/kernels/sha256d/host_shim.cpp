@@ -3,6 +3,7 @@
 
 #define __device__
 #define __global__
+#define __host__
 #define __forceinline__ inline
 
 struct Dim {
@@ -15,6 +16,11 @@ static unsigned atomicAdd(unsigned* address, unsigned value)
     const unsigned old = *address;
     *address += value;
     return old;
+}
+
+static inline unsigned __umulhi(unsigned x, unsigned y)
+{
+    return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
 }
 
 static unsigned __byte_perm(unsigned x, unsigned y, unsigned selector)
@@ -36,13 +42,15 @@ static void launch(unsigned blocks, unsigned threads, Body body)
         for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) body();
 }
 
-extern "C" void host_scan(unsigned blocks, unsigned threads, const Work* work, unsigned first,
-                          unsigned count, unsigned mask, unsigned* found, unsigned capacity)
+extern "C" void host_scan(unsigned blocks, unsigned threads, const Work* work, const Factors* by,
+                          unsigned first, unsigned count, unsigned mask, unsigned* found,
+                          unsigned capacity)
 {
-    launch(blocks, threads, [=] { sha256d_scan(*work, first, count, mask, found, capacity); });
+    launch(blocks, threads, [=] { sha256d_scan(*work, *by, first, count, mask, found, capacity); });
 }
 
-extern "C" void host_message(const unsigned* words, unsigned block_count, unsigned* digest)
+extern "C" void host_message(const unsigned* words, unsigned block_count, unsigned* digest,
+                             const Factors* by)
 {
-    launch(1, 1, [=] { sha256_message(words, block_count, digest); });
+    launch(1, 1, [=] { sha256_message(words, block_count, digest, *by); });
 }

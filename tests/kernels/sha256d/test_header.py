@@ -90,6 +90,22 @@ def test_compact_targets_refused(bits: int, why: str) -> None:
         h.target(bits)
 
 
+def test_siblings_differ_in_the_free_version_bits_alone() -> None:
+    raw = REAL_HEADERS[6]
+    family = h.siblings(raw, 4)
+    assert family[0] == raw
+    assert {one[4:] for one in family} == {raw[4:]}
+    versions = [h.Header.parse(one).version for one in family]
+    assert [(v - versions[0]) & (0xFFFF << 13) for v in versions] == [0, 1 << 13, 2 << 13, 3 << 13]
+    assert {v & ~(0xFFFF << 13) for v in versions} == {versions[0] & ~(0xFFFF << 13)}
+
+
+@given(st.binary(min_size=76, max_size=80), st.integers(-70_000, 70_000))
+def test_sibling_rolls_return(raw: bytes, rolls: int) -> None:
+    assert h.sibling(h.sibling(raw, rolls), -rolls) == raw == h.sibling(raw, 1 << 16)
+    assert (h.sibling(raw, rolls) == raw) == (rolls % (1 << 16) == 0)
+
+
 def test_difficulty() -> None:
     assert h.difficulty(0x1D00FFFF) == 1.0
     assert h.difficulty(0x1B0404CB) == pytest.approx(16307.420938523983, rel=1e-12)

@@ -12,6 +12,7 @@ import pytest
 
 from bench.kernels.sha256d import header as h
 from bench.kernels.sha256d import workload as w
+from bench.kernels.sha256d.cpu_variants import FORMS
 from bench.kernels.sha256d.provenance import source_digests
 from bench.kernels.sha256d.real_headers import REAL_HEADERS
 
@@ -39,6 +40,14 @@ def cpu() -> Iterator[w.Sha256dWorkload]:
         ({"device": "cuda"}, "kernel: 'numba-cpu' runs on 'cpu', not on 'cuda'"),
         ({"device": "tpu"}, "kernel: 'numba-cpu' runs on 'cpu', not on 'tpu'"),
         ({"window_s": 0.0}, "window_s: must be positive, not 0.0"),
+        (
+            {"kernel": "numba-cpu:mmx"},
+            "kernel: numba-cpu has no variant 'mmx', only " + ", ".join(FORMS),
+        ),
+        (
+            {"device": "cuda", "kernel": "cupy:mmx"},
+            "kernel: cupy has no variant 'mmx', only " + ", ".join(w.variants("cupy")),
+        ),
     ],
 )
 def test_a_bad_choice_is_one_clear_line(kwargs: dict[str, Any], line: str) -> None:
@@ -69,15 +78,26 @@ def test_share_bits_have_ends() -> None:
 
 
 def test_headers_differ_and_belong_to_their_seed() -> None:
-    some = list(itertools.islice(w.headers(1), 2 * 7200 + 1))
+    some = [raw for (raw,) in itertools.islice(w.headers(1, 1), 2 * 7200 + 1)]
     assert len(set(some)) == len(some)
-    assert some[:3] == list(itertools.islice(w.headers(1), 3))
-    assert some[0] != next(w.headers(2))
+    assert [[raw] for raw in some[:3]] == list(itertools.islice(w.headers(1, 1), 3))
+    assert [some[0]] != next(w.headers(2, 1))
     assert len({h.Header.parse(raw).version for raw in some}) == 3
     block, first = h.Header.parse(REAL_HEADERS[-1]), h.Header.parse(some[0])
     assert (first.prev, first.merkle, first.bits) == (block.prev, block.merkle, block.bits)
     assert (first.version ^ block.version) & ~(0xFFFF << 13) == 0, "BIP 320 bits alone roll"
     assert h.prepare_work(some[0])[:8] == h.prepare_work(some[1])[:8], "time keeps the midstate"
+
+
+@pytest.mark.parametrize("midstates", [2, 3, 4])
+def test_headers_come_in_siblings_of_which_none_comes_twice(
+    monkeypatch: pytest.MonkeyPatch, midstates: int
+) -> None:
+    monkeypatch.setattr(w, "_TIME_ROLLS", 2)
+    groups = list(w.headers(3, midstates))
+    assert all(len({raw[4:76] for raw in group}) == 1 for group in groups[:1000])
+    everything = [raw for group in groups for raw in group]
+    assert len(everything) == len(set(everything)) == 2 * (65536 - 65536 % midstates)
 
 
 def test_describe(cpu: w.Sha256dWorkload) -> None:
@@ -91,6 +111,8 @@ def test_describe(cpu: w.Sha256dWorkload) -> None:
     assert config["threads"] == 2
     assert 8 <= config["share_bits"] <= 32
     assert config["launch_nonces"] % config["lanes"] == 0
+    assert config["variant"] == w.variants("numba-cpu")[0]
+    assert config["midstates"] == FORMS[config["variant"]].midstates
     assert len(bytes.fromhex(config["base_header_hex"])) == 80
     assert facts["sources"] == source_digests()
     assert {"sha256d.cuh", "numba_cpu.py", "workload.py"} <= set(facts["sources"])
@@ -99,7 +121,7 @@ def test_describe(cpu: w.Sha256dWorkload) -> None:
 def test_verify_passes_in_time(cpu: w.Sha256dWorkload) -> None:
     checks = cpu.verify()
     assert all(passed for _, passed, _ in checks), checks
-    assert "32 random ranges, 262144 nonces" in checks[-1][2]
+    assert "32 random ranges, 262144 hashes" in checks[-1][2]
 
 
 def test_runs_count_what_they_did_and_never_repeat(cpu: w.Sha256dWorkload) -> None:
@@ -108,7 +130,8 @@ def test_runs_count_what_they_did_and_never_repeat(cpu: w.Sha256dWorkload) -> No
     for run in marks:
         cpu.run(lambda t, n, run=run: run.append((t, n)), _stop_after(20))  # type: ignore[misc]
         shares += cpu.facts()
-    piece = cpu.describe()["config"]["launch_nonces"]
+    config = cpu.describe()["config"]
+    piece = config["launch_nonces"] * config["midstates"]
     for run in marks:
         assert run[0][1] == 0
         assert run == sorted(run)
@@ -141,7 +164,7 @@ def test_unprepared_and_closed_work_is_refused() -> None:
 class Recorder:
     """A GPU in name: two slots, instant answers, everything asked of it on record."""
 
-    parallel, granule, config, device_uuid = 1, 1 << 20, {"blocks": 1}, "GPU-x"
+    parallel, midstates, granule, config, device_uuid = 1, 2, 1 << 20, {"blocks": 1}, "GPU-x"
 
     def __init__(self) -> None:
         self.asked: list[tuple[tuple[int, ...], int, int]] = []
@@ -149,16 +172,17 @@ class Recorder:
         self.left_alone = 0
 
     def submit(
-        self, work: tuple[int, ...], first: int, count: int, _mask: int
-    ) -> Callable[[], list[int]]:
-        self.asked.append((work, first, count))
+        self, works: list[tuple[int, ...]], first: int, count: int, _mask: int
+    ) -> Callable[[], list[list[int]]]:
+        assert len(set(works)) == 2
+        self.asked.append((works[0], first, count))
         self.in_flight += 1
         assert self.in_flight <= 2
 
-        def collect() -> list[int]:
+        def collect() -> list[list[int]]:
             self.in_flight -= 1
             self.left_alone += self.in_flight == 0
-            return []
+            return [[], []]
 
         return collect
 
@@ -178,7 +202,7 @@ def test_the_device_is_never_left_alone_and_nonces_never_repeat(recorder: Record
     workload = w.Sha256dWorkload(device="cuda", kernel="cupy")
     workload.prepare()
     for _ in range(2):
-        workload.run(lambda *_: None, _stop_after(100))
+        workload.run(lambda *_: None, _stop_after(150))
     assert recorder.left_alone == 2, "only the last piece of each run leaves nothing behind it"
     spans: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for work, first, count in recorder.asked:
@@ -196,7 +220,8 @@ def test_the_device_is_never_left_alone_and_nonces_never_repeat(recorder: Record
 def test_launches_are_short_and_fill_a_group(group_s: float | None) -> None:
     workload = w.Sha256dWorkload(device="cuda", kernel="numba-cuda")
     workload.prepare(group_s=group_s)
-    launch_s = workload.describe()["config"]["launch_nonces"] / 7e9
+    launch_s = 2 * workload.describe()["config"]["launch_nonces"] / 7e9
+    assert launch_s == workload.describe()["launch_s"]
     assert launch_s <= 0.013
     if group_s:
         launches = group_s / launch_s
@@ -250,4 +275,4 @@ def test_a_kernel_in_the_simulator_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_probe_ends_and_is_a_rate(cpu_scanner: Any) -> None:
-    assert 1e5 < w._probe(cpu_scanner, next(w.headers(0))) < 1e9
+    assert 1e5 < w._probe(cpu_scanner, next(w.headers(0, 1))[0]) < 1e9

@@ -1,0 +1,152 @@
+"""The static gate: what the machine code of every GPU kernel may cost, on every architecture.
+
+No card is needed and the counts have no noise. About 40 s the first time, a second from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.kernels.sha256d import audit as a
+from bench.kernels.sha256d.cuda_source import SOURCE, VARIANTS
+from bench.kernels.sha256d.toolchain import (
+    ToolMissingError,
+    architectures,
+    compile_cuda,
+    program_version,
+)
+
+
+def _missing() -> str | None:
+    try:
+        for tool in ("ptxas", "nvdisasm"):
+            program_version(tool)
+        architectures()
+        a.audit(("numba-cuda", "plain", 90))
+    except (ImportError, ToolMissingError) as error:
+        return str(error)
+    return None
+
+
+MISSING = _missing()
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+ARCHITECTURES = () if MISSING else architectures()
+SHARED_SCHEDULE_ON = (90, 120)
+"""These compile twice as long; other architectures differ by 0.2 % at most."""
+
+
+@pytest.fixture(scope="module")
+def audits() -> dict[a.Target, a.Audit]:
+    chosen = [
+        target
+        for target in a.targets()
+        if target[0] != "cupy"
+        or VARIANTS[target[1]].midstates == 1
+        or target[2] in SHARED_SCHEDULE_ON
+    ]
+    return dict(zip(chosen, a.audit_all(chosen), strict=True))
+
+
+def test_every_architecture_from_turing_to_blackwell_is_offered() -> None:
+    assert {75, 80, 86, 89, 90, 100, 120} <= set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("kernel", ["cupy", "numba-cuda"])
+def test_plain_reaches_the_floor(
+    audits: dict[a.Target, a.Audit], kernel: str, architecture: int
+) -> None:
+    counts = audits[kernel, "plain", architecture].counts
+    assert 2440 <= counts.instructions <= 2475, "below the floor the path is not a whole hash"
+    numba_on_blackwell = kernel == "numba-cuda" and architecture >= 120
+    assert counts.alu <= (2460 if numba_on_blackwell else 2280)
+    assert counts.opcodes["SHF"] <= 1180
+    assert counts.opcodes["LOP3"] <= 640
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_ours_beats_the_best_public_kernel(
+    audits: dict[a.Target, a.Audit], architecture: int
+) -> None:
+    """2270 ALU instructions a hash are the best public miner's, compiled alike for sm_90."""
+    assert audits["cupy", "plain", architecture].per_hash.issue_slots <= 2225
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_balanced_fills_both_pipes(audits: dict[a.Target, a.Audit], architecture: int) -> None:
+    audit = audits["cupy", "balanced", architecture]
+    assert audit.counts.alu <= 1640
+    assert audit.counts.fma_slots <= 1450
+    assert audit.counts.instructions <= 2910
+    assert audit.per_hash.issue_slots == audit.counts.alu
+
+
+@pytest.mark.parametrize("architecture", SHARED_SCHEDULE_ON)
+@pytest.mark.parametrize(
+    ("variant", "bars"),
+    [("two-midstate", (2270, 2050, 215)), ("two-midstate-balanced", (2715, 1460, 1450))],
+)
+def test_two_midstates_share_a_schedule(
+    audits: dict[a.Target, a.Audit],
+    variant: str,
+    architecture: int,
+    bars: tuple[int, int, int],
+) -> None:
+    instructions, alu, fma_slots = bars
+    audit = audits["cupy", variant, architecture]
+    assert audit.midstates == 2
+    assert 2 * audit.per_hash.instructions == audit.counts.instructions
+    assert 0.98 * instructions <= audit.per_hash.instructions <= instructions
+    assert 0.98 * alu <= audit.per_hash.alu <= alu
+    assert 0.95 * fma_slots <= audit.per_hash.fma_slots <= fma_slots
+
+
+def test_no_kernel_spills_or_touches_memory(audits: dict[a.Target, a.Audit]) -> None:
+    for target, audit in audits.items():
+        assert audit.registers <= 48, target
+        assert (audit.stack_bytes, audit.spill_bytes) == (0, 0), target
+        counts = audit.counts
+        touched = (counts.global_memory, counts.shared_memory, counts.local_memory)
+        assert touched == (0, 0, 0), target
+        assert counts.other == 0, (target, counts.opcodes)
+        assert counts.control <= 12, target
+        assert counts.constant_loads <= 30, target
+
+
+def test_the_parts_are_the_whole(audits: dict[a.Target, a.Audit]) -> None:
+    for target, audit in audits.items():
+        counts = audit.counts
+        assert sum(counts.opcodes.values()) == counts.instructions, target
+        assert counts.alu + counts.fma_slots >= counts.instructions - 45, target
+
+
+def test_an_audit_is_json_and_the_same_from_the_cache(audits: dict[a.Target, a.Audit]) -> None:
+    target = ("cupy", "plain", 90)
+    assert a.audit(target) == audits[target]
+    facts = json.loads(json.dumps(audits[target].to_json()))
+    assert facts["per_hash"]["alu"] == audits[target].counts.alu
+    assert facts["architecture"] == "sm_90"
+
+
+def test_the_ceiling_is_the_busiest_pipe() -> None:
+    """132 SMs at 1.98 GHz and 2262 ALU instructions: 7.39 GH/s, by hand."""
+    plain = a.PerHash(instructions=2453, alu=2262, fma_slots=183)
+    assert a.ceiling_hz(plain, 132, 1.98e9) == pytest.approx(7.3945e9, rel=1e-4)
+    balanced = a.PerHash(instructions=2859, alu=1400, fma_slots=1356)
+    assert a.ceiling_hz(balanced, 1, 2859.0) == 64 * 2
+    assert a.ceiling_hz(balanced, 1, 2859.0, lanes=128) == 128 * 2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_log_speaks_of_the_scan_kernel(variant: str) -> None:
+    log = compile_cuda(SOURCE.read_text(encoding="utf-8"), 90, VARIANTS[variant].options).log
+    assert log.count("Used") == 2
+    stack, stores, loads, registers = a._usage(log, "sha256d_scan")
+    assert (stack, stores, loads) == (0, 0, 0)
+    assert (
+        f"Used {registers} registers" in log[log.index("Compiling entry function 'sha256d_scan'") :]
+    )
+    with pytest.raises(ValueError, match="no resource usage of 'other'"):
+        a._usage(log, "other")
