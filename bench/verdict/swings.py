@@ -21,7 +21,8 @@ Z90 = 1.2816
 """Standard deviations from the middle of a normal distribution to its 90th percentile."""
 _CARD = {"price_usd": ("card's price", "USD"), "host_w": ("host's share", "W")}
 _PRICED: dict[str, UseCode] = {"token": "SERVE", "rent": "RENT"}
-_COVERED = ("utilisation",)  # served and rented apart say more
+_LEFT_OUT = ("utilisation", "asic", "asic_life", "asic_pue")
+"""Served and rented say more apart; what ASICs cost moves no use of the card."""
 
 _End = tuple[float, Valued]
 
@@ -67,7 +68,7 @@ def _swing(
 
 def _of_market(case: Case, market: MarketProfile) -> Iterator[tuple[str, str, _End, _End]]:
     for name, held in INPUTS.items():
-        if name in _COVERED:
+        if name in _LEFT_OUT or (name == "wall" and case.gpu is not None):
             continue
         ends = []
         for tail in TAILS:
