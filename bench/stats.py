@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,3 +88,25 @@ def coefficient_of_variation(values: Sequence[float]) -> float | None:
     if mean == 0:
         return None
     return standard_error(values) * math.sqrt(len(values)) / abs(mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best of several by its middle; ``alike`` are those its interval does not tell from it."""
+
+    name: str
+    alike: tuple[str, ...]
+
+
+def best_of(found: Mapping[str, Estimate], *, least: bool) -> Best | None:
+    """The least or the greatest of what is known; None where nothing is.
+
+    Two cannot be told apart when their 95 % intervals overlap.
+    """
+    sign = 1 if least else -1
+    name = min(found, key=lambda each: sign * found[each].mid, default=None)
+    if name is None:
+        return None
+    best = found[name]
+    alike = (n for n, e in found.items() if n != name and e.lo <= best.hi and best.lo <= e.hi)
+    return Best(name, tuple(alike))

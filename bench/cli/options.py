@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 DEVICE, MEASURE, MONEY, OUTPUT = "Device", "Measuring", "Money", "Output"
+LIKE_BATCH = 16
+"""Rows of every card in a like-for-like comparison."""
 
 
 class GradeChoice(StrEnum):

@@ -17,13 +17,14 @@ from bench.catalogue import (
     names,
 )
 from bench.cli.exporting import Exports, check_outputs, write_exports
+from bench.cli.options import LIKE_BATCH
 from bench.cli.output import open_console, write_json
 from bench.cli.prices import card_of, open_prices
-from bench.cli.refusal import BAD_FILE, OK, STORAGE, USAGE, Refusal
-from bench.cli.skus_command import LIKE_BATCH
+from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
 from bench.energy import held_mean
 from bench.machine import legible
 from bench.predict import table
+from bench.predict.ages import PriceKind, Stale, stale_prices
 from bench.predict.measured import Measured, Refused, measured
 from bench.predict.point import Asked
 from bench.predict.row import Table
@@ -33,6 +34,7 @@ from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.skus import screen_sheets, whole_sheet
 from bench.store import BadRecord, StoreError, find_journal, load, read_journal
+from bench.verdict.ages import ASIC_LIMIT_DAYS, RENT_LIMIT_DAYS, TOKEN_LIMIT_DAYS
 from bench.verdict.options import rent_price, token_price
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ if TYPE_CHECKING:
 SCHEMA = "joulemark/skus/1"
 TPOT_MS = 50.0
 LONGEST_S = 60.0
+LIMIT_DAYS: dict[PriceKind, int] = {
+    "card": ASIC_LIMIT_DAYS,
+    "rent": RENT_LIMIT_DAYS,
+    "token": TOKEN_LIMIT_DAYS,
+}
+"""How old a price may be; a card ages as a mining machine does."""
 _MIX = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
 _TPOT = re.compile(r"tpot=([0-9]+\.?[0-9]*)(ms|s)", re.IGNORECASE)
 
@@ -63,6 +71,7 @@ class SkusRequest:
     sets: tuple[str, ...]
     seed: int
     draws: int
+    strict: bool
     exports: Exports
     json_out: str | None
     no_color: bool
@@ -79,7 +88,7 @@ def run_skus(request: SkusRequest) -> int:
         request.exports, request.json_out, (*request.files, request.market, request.model)
     )
     console = open_console(request)
-    market = open_prices(request.market, request.sets).market
+    prices = open_prices(request.market, request.sets)
     try:
         asked = _asked(request, load_model(request.model))
         gpus = [load_gpu(name) for name in _wanted(request)]
@@ -87,12 +96,15 @@ def run_skus(request: SkusRequest) -> int:
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
     used = [run for run in runs if run is not None]
-    found = _table(request, asked, gpus, used, market)
-    for sheet in screen_sheets(found, market.title):
+    found = _table(request, asked, gpus, used, prices.market)
+    stale = stale_prices(found, prices.today, LIMIT_DAYS)
+    for sheet in screen_sheets(found, stale):
         console.print()
         console.print(terminal(sheet, console.width))
-    _write(request, found, market, console)
-    return OK if len(used) == len(runs) else BAD_FILE
+    _write(request, found, stale, console)
+    if len(used) < len(runs):
+        return BAD_FILE
+    return INVALID if request.strict and stale else OK
 
 
 def _table(
@@ -198,25 +210,26 @@ def _hash_clock_hz(path: Path, record: RunRecord) -> float | None:
     return None if clock is None else held_mean(clock, spans)
 
 
-def _write(request: SkusRequest, found: Table, market: MarketProfile, console: Console) -> None:
-    write_exports(request.exports, [whole_sheet(found, market.title)], console)
+def _write(request: SkusRequest, found: Table, stale: tuple[Stale, ...], console: Console) -> None:
+    write_exports(request.exports, [whole_sheet(found, stale)], console)
     try:
-        write_json(request, json.dumps(_document(found, market), indent=2) + "\n")
+        write_json(request, json.dumps(_document(found, stale), indent=2) + "\n")
     except StoreError as error:
         raise Refusal(STORAGE, str(error)) from error
 
 
-def _document(found: Table, market: MarketProfile) -> dict[str, Any]:
+def _document(found: Table, stale: tuple[Stale, ...]) -> dict[str, Any]:
     """Everything in the table, SI and USD, joules and money at its one boundary."""
     return {
         "schema": SCHEMA,
         "boundary": "facility",
         "point": found.asked.text,
         "model": found.asked.model.name,
-        "market": market.name,
+        "market": found.market.name,
         "seed": found.seed,
         "draws": found.draws,
-        "priced": found.priced,
+        "priced": found.price is not None,
+        "stale": [asdict(each) for each in stale],
         "learned": [
             {"architecture": family, "kind": kind, **asdict(factor)}
             for (family, kind), factor in sorted(found.learned.items())

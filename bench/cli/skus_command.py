@@ -12,7 +12,6 @@ from bench.cli import options
 
 POINT = "Operating point"
 DRAWS = 20_000
-LIKE_BATCH = 16
 """Rows of 8b at 2048 tokens that still fit a 24 GB card."""
 
 
@@ -64,7 +63,7 @@ Batch = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help=f"Rows of --like-for-like. Default: {LIKE_BATCH}.",
+        help=f"Rows of --like-for-like. Default: {options.LIKE_BATCH}.",
         rich_help_panel=POINT,
     ),
 ]
@@ -110,6 +109,7 @@ def skus_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
     sets: options.Sets = None,
     seed: Seed = 0,
     draws: Draws = DRAWS,
+    strict: options.Strict = False,
     csv: options.Csv = None,
     markdown: options.Markdown = None,
     html: options.Html = None,
@@ -136,6 +136,7 @@ def skus_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
         sets=tuple(sets or ()),
         seed=seed,
         draws=draws,
+        strict=strict,
         exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
         json_out=json_out,
         no_color=no_color,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.economics.capital import (
     conversion_price_usd,
@@ -29,6 +30,9 @@ from bench.records.site import SiteProfile
 ERA = 4  # halvings so far: 3.125 BTC a block
 FEE_SHARE = 0.01
 TOLERANCE = 0.01
+FAR = 0.10
+"""Middles further apart than this do not agree because wide ranges meet."""
+Agreement = Literal["yes", "within range", "no", "implied"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,18 @@ def reproduced(site: SiteProfile) -> dict[str, Span]:
     }
 
 
-def agrees(published: Value, ours: Span) -> bool:
-    """Whether our figure is within 1 % of the printed one, or their ranges meet."""
+def agreement(published: Value, ours: Span) -> Agreement:
+    """How our figure stands to the printed one; one that was derived (flag D) tests nothing.
+
+    "yes" within 1 %, or within 10 % where the ranges meet; "within range" where only they do.
+    """
+    if "D" in published.flag.split("/"):
+        return "implied"
     printed = ends(published)
-    meets = printed.low <= ours.high and ours.low <= printed.high
-    return meets or abs(ours.mid - printed.mid) <= TOLERANCE * abs(printed.mid)
+    off = abs(ours.mid - printed.mid) / abs(printed.mid)
+    if printed.low <= ours.high and ours.low <= printed.high:
+        return "yes" if off <= FAR else "within range"
+    return "yes" if off <= TOLERANCE else "no"
 
 
 def _mining_prints(printed: dict[str, float]) -> dict[str, float]:

@@ -110,10 +110,10 @@ def network(site: SiteProfile, market: MarketProfile, median: AsicProfile) -> di
     """The market's network in figures, by name, SI.
 
     ``marginal_joules`` is the J/hash that just pays this site's power, ``anchor`` the hashprice
-    at which the median machine does, ``anchor_18`` that of 18 J/TH at 5.5 c/kWh.
+    at which the median machine does after the pool fee, ``anchor_18`` e·c of 18 J/TH at 5.5 c/kWh.
     """
     power, pue = site.power_usd_per_j.value, market.pue_asic.value
-    after_fee = market.hashprice_usd_per_hash.value * (1 - market.pool_fee.value)
+    kept = 1 - market.pool_fee.value
     height = int(market.height.value)
     after = (height // HALVING_BLOCKS + 1) * HALVING_BLOCKS
     return {
@@ -122,8 +122,8 @@ def network(site: SiteProfile, market: MarketProfile, median: AsicProfile) -> di
         "hashprice": market.hashprice_usd_per_hash.value,
         "issue_now": subsidy_btc(height) / BLOCK_S,
         "issue_then": subsidy_btc(after) / BLOCK_S,
-        "marginal_joules": after_fee / (power * pue),
-        "anchor": anchor_usd_per_hash(asic_joules_per_hash(median), power * pue),
+        "marginal_joules": market.hashprice_usd_per_hash.value * kept / (power * pue),
+        "anchor": anchor_usd_per_hash(asic_joules_per_hash(median), power * pue) / kept,
         "anchor_18": anchor_usd_per_hash(18e-12, 0.055 / J_PER_KWH),
     }
 
@@ -186,7 +186,10 @@ def _mine(site: SiteProfile, market: MarketProfile, asic: AsicProfile) -> Use:
 
 
 def _lease(site: SiteProfile, market: MarketProfile) -> Use:
-    """The tenant pays for power; what the landlord pays beside it is income less net income."""
+    """The tenant pays for power; what the landlord pays beside it is income less net income.
+
+    The profile takes both from the same deals.
+    """
     lease, pue = site.lease, site.pue.value
     income, net = ends(lease.income_usd_per_j), ends(lease.net_income_usd_per_j)
     hall_usd = lease.build_now_usd_per_w.value / pue

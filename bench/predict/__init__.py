@@ -6,25 +6,27 @@ Nothing here reads a file: profiles, runs and a market come in, rows go out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.economics.units import Array
 from bench.predict.calibrate import Learned, factor_for, learn, own_factors
-from bench.predict.card import Card, Subject, at_work, doubtful_lanes, hashing
+from bench.predict.card import Card, Hashing, Subject, at_work, doubtful_lanes, hashing
 from bench.predict.draws import Dice, Stage, draw_stage
+from bench.predict.flags import row_flags
 from bench.predict.limits import why_not
 from bench.predict.measured import Measured
 from bench.predict.owner import Costs, costs, earned, returned
 from bench.predict.point import Asked
 from bench.predict.priors import KINDS
-from bench.predict.row import Money, Row, Table, spread
+from bench.predict.row import Flags, Money, Row, Table, spread
 from bench.predict.standing import front, inseparable, ranks
-from bench.records.market import GpuProfile, MarketProfile, RentPrice, TokenPrice, Value
+from bench.records.market import GpuProfile, MarketProfile, RentPrice, TokenPrice
 
 DRAWS = 20_000
-WORST = "UCMA"
-"""Flags that stay visible, worst first: unknown, conflicting, from memory, assumed."""
+STANDS_STILL = (
+    "power and space cost more than its tokens fetch: it would not run, NPV is capital lost"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class _Setting:
     asked: Asked
     stage: Stage
     learned: Learned
+    market: MarketProfile
+    price: TokenPrice | None
     rents: Mapping[str, RentPrice]
 
 
@@ -64,12 +68,12 @@ def table(
     """
     learned = learn(runs, simulated=simulated_teach)
     stage = draw_stage(market, price, Dice(seed, draws))
-    setting = _Setting(asked, stage, learned, rents)
+    setting = _Setting(asked, stage, learned, market, price, rents)
     ran = [run.gpu.name for run in runs]
     drawn = [_of_run(run, setting, alone=ran.count(run.gpu.name) == 1) for run in runs]
     drawn += [_predicted(gpu, setting) for gpu in gpus if gpu.name not in ran]
     rows = sorted(_stood(drawn), key=_order)
-    return Table(asked, tuple(rows), learned, price is not None, seed, draws)
+    return Table(asked, tuple(rows), learned, market, price, seed, draws)
 
 
 def _of_run(run: Measured, setting: _Setting, *, alone: bool) -> _Drawn:
@@ -98,10 +102,13 @@ def _predicted(gpu: GpuProfile, setting: _Setting) -> _Drawn:
 def _drawn(subject: Subject, mark: str, setting: _Setting) -> _Drawn:
     gpu, asked, stage = subject.gpu, setting.asked, setting.stage
     rent = setting.rents.get(gpu.name)
-    row = Row(subject.name, gpu.title, mark, None, _flags(gpu, asked, rent), notes=_notes(gpu))
-    row = _hash_side(row, subject, stage)
+    row = Row(subject.name, gpu.title, mark, None, Flags(), notes=_notes(gpu))
+    hashed = hashing(subject, stage)
+    row = _hash_side(row, subject, hashed)
     refused = why_not(gpu, asked)
-    card = None if refused else at_work(subject, asked, stage)
+    card = None if refused else at_work(subject, asked, stage, hashed)
+    flags = row_flags(gpu, asked, setting.market, setting.price, rent, serves=card is not None)
+    row = replace(row, flags=flags)
     if card is None:
         why = refused or _too_slow(asked)
         return _Drawn(replace(row, why_not=why), ranked=False)
@@ -115,9 +122,13 @@ def _drawn(subject: Subject, mark: str, setting: _Setting) -> _Drawn:
         board_joules_per_token=spread(power.board_w / tokens),
         tokens_per_j=spread(tokens / power.facility_w),
         facility_over_board=float(power.facility_w[0] / power.board_w[0]),
+        price=gpu.price_usd,
+        rent=None if rent is None else rent.usd_per_s,
     )
     owned = None if gpu.price_usd is None else costs(card, gpu.price_usd, stage)
     money = _money(card, owned, rent, stage)
+    if money.stands_still:
+        row = replace(row, notes=(*row.notes, STANDS_STILL))
     if owned is None:
         row = replace(row, notes=(*row.notes, "no buy price: no cost, return or rank"))
     if rent is None:
@@ -126,8 +137,7 @@ def _drawn(subject: Subject, mark: str, setting: _Setting) -> _Drawn:
     return _Drawn(replace(row, money=money), ranked=row.hashes_per_s is not None, cost=cost)
 
 
-def _hash_side(row: Row, subject: Subject, stage: Stage) -> Row:
-    found = hashing(subject, stage)
+def _hash_side(row: Row, subject: Subject, found: Hashing | None) -> Row:
     if found is None:
         capability = subject.gpu.compute_capability
         note = f"for reference, not ranked: no hash kernel for {capability}; priors are NVIDIA's"
@@ -167,6 +177,7 @@ def _money(card: Card, owned: Costs | None, rent: RentPrice | None, stage: Stage
         npv_per_w=spread(back.npv_per_w),
         strike_usd_per_j=spread(back.strike_usd_per_j),
         p_loss=back.p_loss,
+        stands_still=back.stands_still,
     )
 
 
@@ -218,26 +229,3 @@ def _notes(gpu: GpuProfile) -> tuple[str, ...]:
         lanes = gpu.int32_lanes.value
         return (f"{lanes:.0f} integer lanes on paper, 64 counted: measure its hash rate",)
     return ()
-
-
-def _flags(gpu: GpuProfile, asked: Asked, rent: RentPrice | None) -> str:
-    """Every doubtful flag of the values the row rests on, worst first."""
-    peaks: dict[str, Value | None] = {
-        "fp32": gpu.fp32_flops,
-        "fp8": gpu.fp8_flops,
-    }
-    used: Iterable[Value | None] = (
-        gpu.sm,
-        gpu.boost_hz,
-        gpu.int32_lanes,
-        gpu.memory_bytes,
-        gpu.bandwidth_bytes_per_s,
-        peaks.get(asked.precision, gpu.bf16_flops or gpu.fp16_flops),
-        gpu.tdp_w,
-        gpu.host_w,
-        gpu.psu_efficiency,
-        gpu.price_usd,
-        None if rent is None else rent.usd_per_s,
-    )
-    letters = {letter for value in used if value is not None for letter in value.flag.split("/")}
-    return "".join(letter for letter in WORST if letter in letters)

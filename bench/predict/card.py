@@ -86,8 +86,8 @@ class Card:
         return max(both, key=lambda power: power.board_w[0])
 
 
-def at_work(subject: Subject, asked: Asked, stage: Stage) -> Card | None:
-    """The card at the point; null where no batch keeps the bound on TPOT."""
+def at_work(subject: Subject, asked: Asked, stage: Stage, hashed: Hashing | None) -> Card | None:
+    """The card at the point, ``hashed`` beside; null where no batch keeps the bound on TPOT."""
     batch = choose_batch(subject, asked)
     if batch is None:
         return None
@@ -95,7 +95,7 @@ def at_work(subject: Subject, asked: Asked, stage: Stage) -> Card | None:
         subject=subject,
         asked=asked,
         serving=_serving(subject, asked, batch, stage),
-        hashing=hashing(subject, stage),
+        hashing=hashed,
         idle=_idling(subject, stage),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,6 +24,29 @@ DOUBTFUL_HALF = 0.30
 """Relative 95 % half-width of a card's price that is in doubt and states no range: street prices
 were within 20 to 40 % of each other in mid-2026 (aiinframap.com)."""
 DOUBTFUL = frozenset("MCUA")
+KEPT = 16
+"""Named draws that are kept for the next card of the family, or the next figure of the card."""
+
+
+@lru_cache(maxsize=KEPT)
+def _uniform(seed: int, draws: int, name: str) -> Array:
+    return _fixed(_generator(seed, name).random(draws))
+
+
+@lru_cache(maxsize=KEPT)
+def _normal(seed: int, draws: int, name: str) -> Array:
+    """Draws behind a middle of 0."""
+    return _fixed(np.concatenate(([0.0], _generator(seed, name).standard_normal(draws))))
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def _fixed(values: Array) -> Array:
+    """The same, as nobody can change it who shares it."""
+    values.flags.writeable = False
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +56,12 @@ class Dice:
     seed: int
     draws: int
 
-    def _generator(self, name: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-
     def value(self, value: Value, name: str) -> Array:
         """Half the draws below the value, half above, evenly out to the ends of its range."""
         if value.low is None or value.high is None:
             return np.full(self.draws + 1, value.value)
         ends = [value.low, value.value, value.high]
-        drawn = np.interp(self._generator(name).random(self.draws), [0.0, 0.5, 1.0], ends)
+        drawn = np.interp(_uniform(self.seed, self.draws, name), [0.0, 0.5, 1.0], ends)
         return np.concatenate(([value.value], drawn))
 
     def price(self, price: Value, card: str) -> Array:
@@ -55,7 +76,7 @@ class Dice:
 
     def normal(self, name: str) -> Array:
         """Standard normal draws behind a middle of 0."""
-        return np.concatenate(([0.0], self._generator(name).standard_normal(self.draws)))
+        return _normal(self.seed, self.draws, name)
 
     def factor(self, factor: Factor, card: str, family: str, what: str) -> Array:
         """A calibration factor, lognormal; unless it is the card's own, part of its error is the

@@ -40,13 +40,17 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """What the owner has of it; ``payback_s`` is null where capital never comes back."""
+    """What the owner has of it; ``payback_s`` is null where capital never comes back.
+
+    ``stands_still``: at the middle, running loses money, so that the card would not run.
+    """
 
     npv_per_usd: Array
     npv_per_w: Array
     strike_usd_per_j: Array
     payback_s: float | None
     p_loss: float
+    stands_still: bool
 
 
 def earned(card: Card, stage: Stage) -> Earned | None:
@@ -92,12 +96,15 @@ def costs(card: Card, price: Value, stage: Stage) -> Costs:
 def returned(card: Card, earned: Earned, costs: Costs, stage: Stage) -> Return:
     """Net present value and what follows from it; token prices fall as rents do.
 
-    The same sums as ``economics.capital`` gives a card at a time, its annuities drawn once.
+    The same sums as ``economics.capital`` gives a card at a time, its annuities drawn once. An
+    owner who would lose on power and space over the life neither runs the card nor pays for them,
+    and loses its capital, less what is left of it.
     """
     own, power = stage.owning, card.serving.power
     running = _running_usd_per_s(card, stage)
     level = earned.usd_per_s / own.level
-    npv = (level - costs.charge_usd_per_s - running) * own.worth_s
+    gain = level - running
+    npv = (np.maximum(gain, 0.0) - costs.charge_usd_per_s) * own.worth_s
     mean = _mean_w(power, card.idle, stage.serve_utilisation)
     space = own.colocation_usd_per_j * power.wall_w
     return Return(
@@ -111,6 +118,7 @@ def returned(card: Card, earned: Earned, costs: Costs, stage: Stage) -> Return:
             own.decay,
         ),
         p_loss=float(np.mean(npv[1:] < 0)),
+        stands_still=bool(gain[0] < 0),
     )
 
 

@@ -13,6 +13,7 @@ from bench.economics.units import Array
 from bench.predict.calibrate import Learned
 from bench.predict.point import Asked
 from bench.predict.standing import Rank
+from bench.records.market import MarketProfile, TokenPrice, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Money:
     """What owning the card at the point comes to, SI and USD at the facility.
 
     Null revenue, return and strike belong to tokens without a price; null costs to a card
-    without one.
+    without one. ``stands_still``: power and space cost more than its tokens fetch.
     """
 
     usd_per_token: Spread | None = None
@@ -46,6 +47,17 @@ class Money:
     npv_per_w: Spread | None = None
     strike_usd_per_j: Spread | None = None
     p_loss: float | None = None
+    stands_still: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Doubtful flags of the values behind a row, worst first, by what is said of the card."""
+
+    work: str = ""
+    energy: str = ""
+    cost: str = ""
+    earned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +67,14 @@ class Row:
     ``mark`` says whether it was measured, simulated or predicted; ``why_not`` why it cannot
     serve the point. ``rank`` orders by full cost per token, ``front`` is the Pareto front of
     J/token, cost and tok/s, ``group`` joins cards that only a wall meter could tell apart.
+    ``price`` and ``rent`` are those its money rests on, USD and USD/s, null without one.
     """
 
     name: str
     title: str
     mark: str
     run_id: str | None
-    flags: str
+    flags: Flags
     why_not: str | None = None
     batch: int | None = None
     tpot_s: float | None = None
@@ -73,6 +86,8 @@ class Row:
     board_joules_per_token: Spread | None = None
     tokens_per_j: Spread | None = None
     facility_over_board: float | None = None
+    price: Value | None = None
+    rent: Value | None = None
     money: Money = Money()
     rank: Rank | None = None
     front: bool | None = None
@@ -82,12 +97,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All rows, best first, with what measured cards taught."""
+    """All rows, best first, with what measured cards taught; null ``price``: tokens have none."""
 
     asked: Asked
     rows: tuple[Row, ...]
     learned: Learned
-    priced: bool
+    market: MarketProfile
+    price: TokenPrice | None
     seed: int
     draws: int
 

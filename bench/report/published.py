@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bench.economics.printed import Shell, agrees
+from bench.economics.printed import Shell, agreement
 from bench.economics.site import income_usd_per_j
 from bench.economics.span import Span
 from bench.economics.units import HASHES_PER_PHS_DAY, J_PER_KWH, S_PER_DAY, S_PER_YEAR
@@ -41,17 +41,14 @@ def shell_sheet(site: SiteProfile, found: Iterable[Shell], printed: Iterable[Val
     """Equity of a leased shell per watt of IT load, and the cap rates that others would need."""
     columns = (
         Column("shell", "shell"),
-        Column("noi", "net income", "USD/W/y"),
+        Column("noi", "NOI", "USD/W/y"),
         Column("build", "build", "USD/W"),
         Column("equity", "equity", "USD/W"),
-        Column("low", "all bad", "USD/W"),
-        Column("high", "all good", "USD/W"),
+        Column("low", "low", "USD/W"),
+        Column("high", "high", "USD/W"),
         Column("dscr", "DSCR"),
-        Column("thin", "below 1.25"),
-        *(
-            Column(f"cap_{value.value:g}", f"cap rate for {value.value:g}", "%")
-            for value in printed
-        ),
+        Column("thin", "thin"),
+        *(Column(f"cap_{value.value:g}", f"at {value.value:g}", "%") for value in printed),
     )
     lease = site.lease
     return Sheet(
@@ -73,7 +70,9 @@ def shell_sheet(site: SiteProfile, found: Iterable[Shell], printed: Iterable[Val
             for each in found
         ),
         (
-            "equity = net income / cap rate − build",
+            "equity = net operating income (NOI) / cap rate − build; low, high: all bad, all good",
+            "thin: DSCR, the cover of debt service, below 1.25;"
+            " at …: the cap rate that would give that equity",
             noted("cap rate", lease.cap_rate, shown(lease.cap_rate, "%", 100)),
             noted("net income", lease.net_income_usd_per_j),
             noted("build of the deals", lease.build_usd_per_w),
@@ -86,20 +85,20 @@ def shell_sheet(site: SiteProfile, found: Iterable[Shell], printed: Iterable[Val
 
 
 def deals(site: SiteProfile) -> Sheet:
-    """Contracts of such sites: their income per MW and year computed, and as it was printed."""
+    """Contracts of such sites: their income per watt and year computed, and as it was printed."""
     columns = (
         Column("deal", "deal"),
         Column("term", "term", "y"),
-        Column("it", "IT load", "MW"),
+        Column("it", "IT", "MW"),
         Column("contract", "contract", "BUSD"),
-        Column("ours", "income", "MUSD/MW/y"),
-        Column("printed", "printed", "MUSD/MW/y"),
-        Column("noi", "net income", "MUSD/MW/y"),
+        Column("ours", "income", "USD/W/y"),
+        Column("printed", "printed", "USD/W/y"),
+        Column("noi", "NOI", "USD/W/y"),
         Column("as_of", "as of"),
         Column("flag", "flag"),
     )
     return Sheet(
-        "Published contracts, per MW of IT load",
+        "Published contracts, per watt of IT load",
         "wall",
         columns,
         tuple(
@@ -132,12 +131,12 @@ def printed_beside(site: SiteProfile, ours: Mapping[str, Span]) -> Sheet:
         Column("unit", "unit"),
         Column("published", "published", digits=4),
         Column("ours", "ours", digits=4),
-        Column("low", "all bad", digits=4),
-        Column("high", "all good", digits=4),
-        Column("difference", "difference", "%", 2),
+        Column("low", "low", digits=4),
+        Column("high", "high", digits=4),
+        Column("difference", "off", "%", 2),
         Column("agrees", "agrees"),
-        Column("as_of", "as of"),
-        Column("flag", "flag"),
+        Column("as_of", "as of", optional=True),
+        Column("flag", "flag", optional=True),
     )
     rows = tuple(_beside(PRINTED[key], site.published[key], span) for key, span in ours.items())
     return Sheet(
@@ -146,7 +145,9 @@ def printed_beside(site: SiteProfile, ours: Mapping[str, Span]) -> Sheet:
         columns,
         rows,
         (
-            "agrees: within 1 %, or the range of the print and ours meet",
+            "agrees: yes within 1 %, or within 10 % where the ranges meet; within range: only the"
+            " ranges meet; implied: the published figure is itself computed back (flag D)",
+            "low and high: ours with all inputs bad, all good",
             "the shell equities were printed without their inputs: ours has dated ones, and the"
             " table of shells the cap rates that would give the printed",
             *(
@@ -167,7 +168,7 @@ def _beside(label: Label, published: Value, ours: Span) -> tuple[Cell, ...]:
         None if exact else ours.low * label.factor,
         None if exact else ours.high * label.factor,
         (ours.mid / published.value - 1) * 100,
-        agrees(published, ours),
+        agreement(published, ours),
         published.as_of,
         published.flag,
     )

@@ -15,7 +15,7 @@ from bench.report.sourced import Label, flags, noted, shown
 
 TERA, EXA, MEGA = 1e12, 1e18, 1e6
 HUNDRED_MW = 1e8
-YEARLY = "MUSD/MW/y"
+YEARLY = "USD/W/y"
 JOULES_PER_TOKEN = (0.1, 0.5, 2.0)
 
 
@@ -29,7 +29,7 @@ NETWORK = {
     "anchor": Label(
         "hashprice that just pays the median machine", "USD/PH/day", HASHES_PER_PHS_DAY
     ),
-    "anchor_18": Label("the same for 18 J/TH at 0.055 USD/kWh", "USD/PH/day", HASHES_PER_PHS_DAY),
+    "anchor_18": Label("e·c of 18 J/TH at 0.055 USD/kWh", "USD/PH/day", HASHES_PER_PHS_DAY),
 }
 
 
@@ -98,11 +98,10 @@ def earnings(site: SiteProfile, market: MarketProfile, found: Iterable[Machine])
             for each in found
         ),
         (
-            noted("power", site.power_usd_per_j, shown(site.power_usd_per_j, "USD/kWh", J_PER_KWH)),
+            _power_note(site),
             noted("BTC", market.btc_usd),
             noted("difficulty", market.difficulty, shown(market.difficulty, "T", 1 / TERA)),
-            noted("pool fee", market.pool_fee, shown(market.pool_fee, "%", 100)),
-            noted("PUE of mining", market.pue_asic),
+            *_mining_notes(market),
             noted("IT load", site.it_w, shown(site.it_w, "MW", 1 / MEGA)),
             noted("PUE of computers", site.pue),
         ),
@@ -110,7 +109,11 @@ def earnings(site: SiteProfile, market: MarketProfile, found: Iterable[Machine])
 
 
 def network_sheet(
-    market: MarketProfile, figures: Mapping[str, float], halving: str, median: AsicProfile
+    site: SiteProfile,
+    market: MarketProfile,
+    figures: Mapping[str, float],
+    halving: str,
+    median: AsicProfile,
 ) -> Sheet:
     """The market's network, the next halving, and hashprice in the long run."""
     rows: list[tuple[Cell, ...]] = [
@@ -128,22 +131,25 @@ def network_sheet(
             noted("BTC", market.btc_usd),
             noted("reward", market.reward_btc),
             noted(f"{median.title} (median)", median.watts),
+            *_mining_notes(market),
+            _power_note(site),
+            "what just pays is after pool fee and PUE",
             "the long-run hashprice is an anchor, no forecast: power of the marginal machine, e·c",
         ),
     )
 
 
 def values(site: SiteProfile, found: Iterable[Use], warnings: Iterable[str]) -> Sheet:
-    """Mine, lease and serve: income per MW of the meter and year, before capital."""
+    """Mine, lease and serve: income per watt of the meter and year, before capital."""
     found = tuple(found)
     return Sheet(
-        "Value per MW at the meter",
+        "Value per watt at the meter (1 USD/W is 1 MUSD/MW)",
         "facility",
         (
             Column("use", "use"),
             Column("revenue", "revenue", YEARLY),
             Column("power", "power", YEARLY),
-            Column("other", "other cost", YEARLY),
+            Column("other", "other", YEARLY),
             Column("net", "net", YEARLY),
             Column("net_low", "all bad", YEARLY),
             Column("net_high", "all good", YEARLY),
@@ -164,25 +170,25 @@ def values(site: SiteProfile, found: Iterable[Use], warnings: Iterable[str]) -> 
         ),
         (
             *warnings,
-            "other cost where none is shown is unknown and not counted;"
+            "other: costs beside power; where none is shown they are unknown and not counted;"
             " what tokens earn needs measured joules: bench verdict",
-            noted("power", site.power_usd_per_j, shown(site.power_usd_per_j, "USD/kWh", J_PER_KWH)),
+            _power_note(site),
             *_noted_once(pair for use in found for pair in use.inputs),
         ),
     )
 
 
 def capital_sheet(market: MarketProfile, found: Iterable[Use]) -> Sheet:
-    """Capital of each use per MW of the meter, its level charge, and what that leaves of net."""
+    """Capital of each use per watt of the meter, its level charge, and what that leaves of net."""
     found = tuple(found)
     capital = market.capital
     return Sheet(
-        "Capital per MW at the meter",
+        "Capital per watt at the meter (1 USD/W is 1 MUSD/MW)",
         "facility",
         (
             Column("use", "use"),
             Column("net", "net", YEARLY),
-            Column("capital", "capital", "MUSD/MW"),
+            Column("capital", "capital", "USD/W"),
             Column("charge", "its charge", YEARLY),
             Column("left", "left", YEARLY),
             Column("flag", "flag"),
@@ -202,6 +208,9 @@ def capital_sheet(market: MarketProfile, found: Iterable[Use]) -> Sheet:
             "the charge is level over each life at the discount rate, paid a lead time ahead",
             "mining holds today's hashprice through the life, a halving included;"
             " rents fall in no year",
+            "left of a lease counts nothing after its term, at the discount rate; equity in the"
+            " table of shells is net income for ever at the cap rate: one can be below 0, the other"
+            " above",
             noted("discount rate", capital.discount_rate),
             noted("node factor", capital.node_factor),
             noted("residual", capital.residual),
@@ -237,12 +246,29 @@ def exchange(market: MarketProfile, asics: Mapping[str, AsicProfile]) -> Sheet:
             )
             for joules in JOULES_PER_TOKEN
         ),
-        tuple(noted(f"{role}: {asic.title}", asic.watts) for role, asic in asics.items()),
+        (
+            *(noted(f"{role}: {asic.title}", asic.watts) for role, asic in asics.items()),
+            noted("hashprice", market.hashprice_usd_per_hash),
+            *_mining_notes(market),
+        ),
     )
 
 
 def _yearly(usd_per_j: float | None) -> float | None:
     return None if usd_per_j is None else usd_per_j * S_PER_YEAR
+
+
+def _power_note(site: SiteProfile) -> str:
+    power = site.power_usd_per_j
+    return noted("power", power, shown(power, "USD/kWh", J_PER_KWH))
+
+
+def _mining_notes(market: MarketProfile) -> tuple[str, ...]:
+    """What stands between the hashprice and what a machine earns at the meter."""
+    return (
+        noted("pool fee", market.pool_fee, shown(market.pool_fee, "%", 100)),
+        noted("PUE of mining", market.pue_asic),
+    )
 
 
 def _noted_once(inputs: Iterable[Input]) -> Iterator[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.economics.units import J_PER_MWH, S_PER_HOUR, S_PER_YEAR
+from bench.predict.ages import PriceKind, Stale
 from bench.predict.draws import DOUBTFUL_HALF
+from bench.predict.flags import WORST, assumed
 from bench.predict.priors import PRIORS, TPOT_MARGIN
-from bench.predict.row import Row, Spread, Table
+from bench.predict.row import Flags, Row, Spread, Table
 from bench.predict.standing import SEPARABLE
+from bench.records.market import Value
 from bench.report.sheet import Cell, Column, Sheet
 from bench.verdict.sentence import figures
 
@@ -53,11 +56,22 @@ def _first(row: Row) -> Cell:
     return None if row.rank is None else round(row.rank.p_best, 3)
 
 
+def _as_of(value: Value | None) -> Cell:
+    return None if value is None else value.as_of
+
+
 ALL, WORK, ENERGY, COST, RETURN = "all", "Work", "Energy", "Cost and rank", "Return"
+FILES = "files"
+_FLAGS: dict[str, Callable[[Flags], str]] = {
+    WORK: lambda flags: flags.work,
+    ENERGY: lambda flags: flags.energy,
+    COST: lambda flags: flags.cost,
+    RETURN: lambda flags: flags.earned,
+}
 _EVERY: tuple[_Shown, ...] = (
     _Shown(ALL, Column("card", "card"), lambda r: r.name),
     _Shown(ALL, Column("mark", "mark"), lambda r: r.mark),
-    _Shown(WORK, Column("flags", "flags"), lambda r: r.flags or None),
+    _Shown(FILES, Column("flags", "flags"), lambda r: _worst(r.flags)),
     _Shown(WORK, Column("batch", "batch"), lambda r: "refused" if r.why_not else r.batch),
     _Shown(WORK, Column("tpot", "TPOT p99", "ms"), lambda r: _scaled(r.tpot_s, KILO)),
     _Shown(WORK, Column("tok_s", "tok/s"), lambda r: _mid(r.tokens_per_s)),
@@ -71,6 +85,10 @@ _EVERY: tuple[_Shown, ...] = (
     _Shown(ENERGY, Column("tok_s_kw", "tok/s per kW"), lambda r: _mid(r.tokens_per_j, KILO)),
     _Shown(ENERGY, Column("factor", "× board"), lambda r: r.facility_over_board),
     _Shown(ENERGY, Column("group", "alike"), lambda r: r.group),
+    _Shown(
+        FILES, Column("price", "price", "USD"), lambda r: None if r.price is None else r.price.value
+    ),
+    _Shown(FILES, Column("price_as_of", "price as of"), lambda r: _as_of(r.price)),
     _Shown(COST, Column("rank", "rank"), lambda r: None if r.rank is None else r.rank.mid),
     _Shown(COST, Column("rank_range", "P10–P90"), _places),
     _Shown(COST, Column("p_best", "P(best)", None, 2), _first),
@@ -108,6 +126,7 @@ _EVERY: tuple[_Shown, ...] = (
         Column("rent", "rent", "USD/h"),
         lambda r: _scaled(r.money.rent_usd_per_s, S_PER_HOUR),
     ),
+    _Shown(FILES, Column("rent_as_of", "rent as of"), lambda r: _as_of(r.rent)),
     _Shown(
         RETURN,
         Column("required_rent", "required", "USD/h"),
@@ -125,34 +144,63 @@ _EVERY: tuple[_Shown, ...] = (
 _REMARK = Column("remark", "remark")
 
 
-def whole_sheet(table: Table, market: str) -> Sheet:
+def whole_sheet(table: Table, stale: Sequence[Stale]) -> Sheet:
     """Every column and each row's remarks: what the files hold."""
     rows = tuple(
         (*(shown.cell(row) for shown in _EVERY), "; ".join(_remarks(row)) or None)
         for row in table.rows
     )
     columns = (*(shown.column for shown in _EVERY), _REMARK)
-    return Sheet(_title(table, market), "facility", columns, rows, _notes(table))
+    return Sheet(_title(table), "facility", columns, rows, (*_aged(stale), *_notes(table)))
 
 
-def screen_sheets(table: Table, market: str) -> tuple[Sheet, ...]:
+def screen_sheets(table: Table, stale: Sequence[Stale]) -> tuple[Sheet, ...]:
     """The same for a terminal, in parts that fit it, with the notes below the last."""
     parts = (WORK, ENERGY, COST, RETURN)
-    notes = (*_notes(table), *_gathered(table))
-    return tuple(
-        _part(table, f"{part}: {_title(table, market)}", part, notes if part == parts[-1] else ())
-        for part in parts
-    )
+    notes = (*_aged(stale), *_notes(table), *_gathered(table))
+    return tuple(_part(table, part, notes if part == parts[-1] else ()) for part in parts)
 
 
-def _part(table: Table, title: str, part: str, notes: tuple[str, ...]) -> Sheet:
-    shown = [each for each in _EVERY if each.part in (ALL, part)]
+def _part(table: Table, part: str, notes: tuple[str, ...]) -> Sheet:
+    """The flags of a part are those of the values that its own figures rest on."""
+    flags = _Shown(part, Column("flags", "flags"), lambda row: _FLAGS[part](row.flags) or None)
+    named = [each for each in _EVERY if each.part == ALL]
+    shown = [*named, flags, *(each for each in _EVERY if each.part == part)]
+    title = f"{part}: {_title(table)}"
     rows = tuple(tuple(each.cell(row) for each in shown) for row in table.rows)
     return Sheet(title, "facility", tuple(each.column for each in shown), rows, notes)
 
 
-def _title(table: Table, market: str) -> str:
-    return f"{table.asked.text}; market {market}"
+def _title(table: Table) -> str:
+    return f"{table.asked.text}; market {table.market.title}"
+
+
+def _worst(flags: Flags) -> Cell:
+    """All letters of all parts."""
+    every = "".join(letters(flags) for letters in _FLAGS.values())
+    return "".join(letter for letter in WORST if letter in every) or None
+
+
+_PRICES: dict[PriceKind, tuple[str, str, float]] = {
+    "card": ("card prices", "USD", 1.0),
+    "rent": ("rents", "USD/h", S_PER_HOUR),
+    "token": ("token prices", "USD/Mtok", MEGA),
+}
+
+
+def _aged(stale: Sequence[Stale]) -> list[str]:
+    """One line a kind of price: each with its card, figure, date and age."""
+    lines = []
+    for kind, (what, unit, factor) in _PRICES.items():
+        found = [each for each in stale if each.kind == kind]
+        if found:
+            each_said = "; ".join(
+                f"{each.of} {each.value.value * factor:,.6g} {unit} of {each.value.as_of},"
+                f" {each.age_days} days"
+                for each in found
+            )
+            lines.append(f"STALE {what}, older than {found[0].limit_days} days: {each_said}.")
+    return lines
 
 
 def _remarks(row: Row) -> tuple[str, ...]:
@@ -184,9 +232,13 @@ def _notes(table: Table) -> tuple[str, ...]:
         f"alike: closer in energy/token than two board sensors' gain ({SEPARABLE:.1%}, 1σ): not"
         " separable without a wall meter. rank, P(best): by full cost; Pareto front: energy/token,"
         " full cost, tok/s.",
-        "flags: U unknown, C sources conflict, M from memory, A assumption.",
+        "NPV counts no power and space that tokens do not pay for: a card that loses by running"
+        " stands still.",
+        "flags, of the values behind the figures of each table: U unknown, C sources conflict,"
+        " M from memory, A assumption.",
+        f"assumed (A) by this market: {', '.join(assumed(table.market)) or 'nothing'}.",
     ]
-    if not table.priced:
+    if table.price is None:
         model = table.asked.model.name
         notes.append(
             f"NO MARKET for {model}: its tokens have no price here, so no revenue, return or"

@@ -123,10 +123,11 @@ def rent_price(market: MarketProfile, gpu: GpuProfile | None) -> RentPrice | Non
 def off(uses: Mapping[UseCode, Use], world: World) -> Option:
     """The card switched off: the zero that every other use must beat.
 
-    A card that is owned costs its capital, and its place, also then.
+    A card that is owned costs its capital, and a place that can feed its busiest use, also then.
     """
     nothing = Money(0.0, 0.0, 0.0, 0.0)
-    owned = next((use.owning_usd_per_s(world) for use in uses.values()), None)
+    places = [cost for use in uses.values() if (cost := use.owning_usd_per_s(world)) is not None]
+    owned = max(places, key=lambda cost: float(cost[0]), default=None)
     return Option(
         code="OFF",
         what="off",

@@ -63,6 +63,35 @@ def test_the_facts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
         assert source in out
 
 
+def test_no_word_is_broken_at_eighty_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["site", "--facts", "--json", "-"]) == 0
+    wanted = {
+        word
+        for table in tables(capsys.readouterr().out)
+        for row in table["rows"]  # type: ignore[attr-defined]
+        for key, cell in row.items()
+        if isinstance(cell, str) and key not in {"as_of", "flag"}  # left out where narrow
+        for word in cell.split()
+    }
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["site", "--facts"]) == 0
+    assert wanted <= set(capsys.readouterr().out.split())
+
+
+def test_the_inputs_of_mining_stand_below_every_table_that_uses_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["site", "--facts", "--json", "-"]) == 0
+    notes = {table["title"]: str(table["notes"]) for table in tables(capsys.readouterr().out)}
+    for title in ("Mining at default", "Exchange rate", "Network of"):
+        (said,) = (text for name, text in notes.items() if str(name).startswith(title))
+        assert "pool fee 1.9 (1.9 to 4) %" in said
+        assert "PUE of mining 1.03" in said
+        assert ("power 0.081" in said) == (title != "Exchange rate")
+
+
 def test_json_holds_every_table_with_one_boundary(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["site", "--facts", "--json", "-"]) == 0
     captured = capsys.readouterr()
@@ -71,7 +100,9 @@ def test_json_holds_every_table_with_one_boundary(capsys: pytest.CaptureFixture[
     assert "boundary: facility" in captured.err
     shells = rows_of(captured.out, "Published figures")
     assert shells["power missing in the US by 2028"]["ours"] == 44
-    assert shells["shell equity, hyperscaler"]["agrees"] is False
+    assert shells["shell equity, hyperscaler"]["agrees"] == "no"
+    assert shells["shell equity, neocloud"]["agrees"] == "within range"
+    assert shells["network power"]["agrees"] == "implied"
     assert shells["shell equity, neocloud"]["published"] == 7.81
     plates = rows_of(captured.out, "Machines by nameplate")
     assert plates["Antminer S21"]["mw_per_ehs"] == pytest.approx(17.5)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,23 @@ def test_the_same_seed_gives_the_same_table(skus: Any, tmp_path: Path) -> None:
     assert first != third
 
 
+def test_old_prices_are_said_and_strict_refuses_them(skus: Any, tmp_path: Path) -> None:
+    out = tmp_path / "t.json"
+    status, shown, _ = skus(*FEW, "--json", str(out))
+    assert status == 0
+    (line,) = (each for each in shown.splitlines() if each.startswith("STALE card prices"))
+    assert "older than 90 days" in line
+    assert re.search(r"rtx4090 1,599 USD of 2022-10, \d{4,} days", line)
+    stale = document(out)["stale"]
+    assert {"card", "rent"} <= {each["kind"] for each in stale}
+    assert "t4" not in {each["of"] for each in stale}
+    assert skus(*FEW, "--strict")[0] == 9
+    assert skus(str(tmp_path / "none.json"), *FEW, "--strict")[0] == 8
+    fresh = ["--cards", "rtx2080ti", "--draws", "100", "--strict"]
+    status, shown, _ = skus(*fresh)
+    assert (status, "STALE" in shown) == (0, False)
+
+
 def test_json_alone_on_stdout(skus: Any) -> None:
     status, out, err = skus(*FEW, "--json", "-")
     assert status == 0
@@ -86,7 +104,15 @@ def test_the_files(skus: Any, tmp_path: Path) -> None:
     for kind, start in kinds.items():
         assert (tmp_path / kind).read_bytes().startswith(start)
         assert f"Saved {tmp_path / kind}" in shown
-    assert "refused: 8b bf16 needs 16.1 GB" in (tmp_path / "csv").read_text()
+    table = (tmp_path / "csv").read_text()
+    assert "refused: 8b bf16 needs 16.1 GB" in table
+    assert "STALE card prices" in table
+    lines = [line.split(",") for line in table.splitlines()]
+    head = next(line for line in lines if line[0] == "card")
+    (row,) = (line for line in lines if line[0] == "rtx4090")
+    assert row[head.index("price as of")] == "2022-10"
+    assert row[head.index("rent as of")].startswith("20")
+    assert head.count("flags") == 1
 
 
 def test_a_folder_that_is_not_there_is_one_line(skus: Any, tmp_path: Path) -> None:
@@ -140,8 +166,9 @@ def test_a_run_above_its_ceiling_is_refused_with_the_arithmetic(
     record = json.loads(simulated.read_text())
     for workload in record["workloads"]:
         if workload["name"] == "sha256d":
-            rate = workload["metrics"]["units_per_s"]
-            rate.update({key: rate[key] * 10 for key in ("mid", "lo", "hi")})
+            for name, factor in (("units_per_s", 10), ("joules_per_unit", 0.1)):
+                figure = workload["metrics"][name]
+                figure.update({key: figure[key] * factor for key in ("mid", "lo", "hi")})
     claimed = tmp_path / "claimed.json"
     claimed.write_text(json.dumps(record))
     status, shown, _ = skus(str(claimed), *FEW)

@@ -18,6 +18,7 @@ EXAMPLE = re.compile(r"(?<=<!-- example -->\n```\n)(?P<shown>.*?)(?=^```$)", re.
 CHANGING = [
     (re.compile(r"\d{8}t\d{6}z-[0-9a-f]{6}"), "RUN"),
     (re.compile(r"\d+ days"), "N days"),
+    (re.compile(r"STALE"), "     "),
 ]
 DOCS = sorted(
     path.relative_to(ROOT).as_posix()

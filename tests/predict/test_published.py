@@ -55,7 +55,7 @@ def predicted(row: dict[str, Any]) -> Spread:
         context,
         row.get("kv_bytes", 2.0),
     )
-    card = at_work(subject, asked, stage)
+    card = at_work(subject, asked, stage, None)
     assert card is not None
     tokens = card.serving.tokens_per_s
     return spread(card.serving.power.board_w / tokens if row["kind"] == "joules" else tokens)

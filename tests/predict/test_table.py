@@ -11,7 +11,8 @@ import pytest
 from bench.catalogue import apply_sets, load_model
 from bench.economics import capital
 from bench.economics.card import mean_power_w
-from bench.predict import table
+from bench.predict import STANDS_STILL, table
+from bench.predict.ages import PriceKind, stale_prices
 from bench.predict.calibrate import Factor, prior_factor
 from bench.predict.card import Card, Subject, at_work, tpot_p99_s
 from bench.predict.draws import Dice, Stage, draw_stage
@@ -59,7 +60,7 @@ def staged(card_of: Cards, market: MarketProfile, price: TokenPrice) -> tuple[Ca
     gpu = card_of("h100")
     stage = draw_stage(market, price, Dice(1, DRAWS))
     subject = Subject("h100", gpu, {kind: prior_factor(kind) for kind in KINDS})
-    found = at_work(subject, Asked(load_model("8b"), "bf16", 1024, 1024, 64, None), stage)
+    found = at_work(subject, Asked(load_model("8b"), "bf16", 1024, 1024, 64, None), stage, None)
     assert found is not None
     return found, stage
 
@@ -87,7 +88,12 @@ def test_return_and_rent_are_those_of_the_formulas_draw_by_draw(
         cost_usd_per_s=mean * stage.usd_per_j + space * chosen.wall_w,
         decay=decay,
     )
-    np.testing.assert_allclose(back.npv_per_usd * owned.capital_usd, npv, rtol=1e-9, atol=1e-6)
+    stopped = capital.npv_usd(
+        owned.capital_usd, residual, rate, life, revenue_usd_per_s=0, cost_usd_per_s=0, decay=decay
+    )
+    kept = np.maximum(npv, stopped)
+    assert np.any(npv < stopped)
+    np.testing.assert_allclose(back.npv_per_usd * owned.capital_usd, kept, rtol=1e-9, atol=1e-6)
     rent = capital.required_rent_usd_per_s(
         owned.capital_usd,
         residual,
@@ -133,7 +139,7 @@ def test_each_card_runs_its_largest_batch_under_the_bound(
     point, stage = asked(), draw_stage(market, None, Dice(1, 100))
     for name in ("h200", "a100", "rtx4090"):
         subject = Subject(name, card(name), {kind: prior_factor(kind) for kind in KINDS})
-        found = at_work(subject, point, stage)
+        found = at_work(subject, point, stage, None)
         assert found is not None
         batch = found.serving.batch
         assert tpot_p99_s(subject, point, batch) <= 0.05
@@ -155,7 +161,7 @@ def test_what_cannot_serve_stays_in_the_table(tabled: Any) -> None:
 def test_no_market_leaves_costs_and_break_evens(tabled: Any) -> None:
     found = tabled(("h100", "a100"), price=None)
     row = row_of(found, "h100")
-    assert not found.priced
+    assert found.price is None
     assert row.money.usd_per_token
     assert row.money.token_price_usd
     assert row.rank is not None
@@ -242,6 +248,42 @@ def test_dearer_power_costs_more_and_returns_less(
     assert found.money.npv_per_usd.mid < cheap.money.npv_per_usd.mid
 
 
+def test_no_owner_runs_a_card_at_a_loss(tabled: Any) -> None:
+    """However little tokens fetch, the loss is the capital less what is left of it."""
+    losses = []
+    for usd in (1e-9, 1e-12):
+        at = Value(usd, "USD/token", "2026-11", "test", "G")
+        row = row_of(tabled(("h100",), price=TokenPrice(None, at, at)), "h100")
+        assert row.money.npv_per_usd
+        assert row.money.stands_still
+        assert STANDS_STILL in row.notes
+        losses.append(row.money.npv_per_usd.mid)
+        assert -1 < row.money.npv_per_usd.p2 < row.money.npv_per_usd.p97 < 0
+        assert row.money.p_loss == 1
+    assert losses[0] == losses[1]
+    assert not row_of(tabled(("b200",)), "b200").money.stands_still
+
+
+def test_prices_behind_the_rows_age_by_their_kind(tabled: Any, card: Cards) -> None:
+    old = Value(1599.0, "USD", "2022-10", "launch", "S")
+    found = tabled((card("rtx4090", price_usd=old), "t4", "h100"))
+    limits: dict[PriceKind, int] = {"card": 90, "rent": 30, "token": 90}
+    (stale,) = (
+        each for each in stale_prices(found, dt.date(2022, 12, 31), limits) if each.of == "rtx4090"
+    )
+    assert (stale.kind, stale.value, stale.age_days, stale.limit_days) == ("card", old, 91, 90)
+    assert not stale_prices(found, dt.date(2022, 12, 30), limits)
+    late = stale_prices(found, dt.date(2100, 1, 1), limits)
+    assert {(each.kind, each.of) for each in late} == {
+        ("card", "rtx4090"),
+        ("card", "h100"),
+        ("rent", "rtx4090"),
+        ("rent", "h100"),
+        ("token", "8b, in"),
+        ("token", "8b, out"),
+    }  # the t4 cannot serve: its prices are behind no figure
+
+
 def test_a_doubtful_price_without_a_range_is_spread() -> None:
     dice = Dice(1, 4000)
     known = Value(1000.0, "USD", "2026", "list", "S")
@@ -253,5 +295,22 @@ def test_a_doubtful_price_without_a_range_is_spread() -> None:
 
 def test_flags_show_worst_first(tabled: Any) -> None:
     found = tabled(("b200", "h200"))
-    assert row_of(found, "b200").flags.startswith("U")
-    assert "U" not in row_of(found, "h200").flags
+    assert row_of(found, "b200").flags.work.startswith("U")
+    assert "U" not in row_of(found, "h200").flags.work
+
+
+def test_flags_are_those_of_the_values_behind_each_part(tabled: Any, card: Cards) -> None:
+    known = card("h100")
+    priced = known.price_usd
+    assert priced is not None
+    doubted = replace(known, price_usd=replace(priced, flag="S/U"))
+    plain, marked = (row_of(tabled((gpu,)), "h100").flags for gpu in (known, doubted))
+    assert (marked.work, marked.energy) == (plain.work, plain.energy)
+    assert (marked.cost, marked.earned) == (f"U{plain.cost}", f"U{plain.earned}")
+    assert "A" in plain.cost  # the discount rate, for one
+    unpriced = row_of(tabled((replace(known, price_usd=None),)), "h100").flags
+    assert unpriced.cost == ""
+    assert unpriced.earned
+    refused = row_of(tabled(("t4",)), "t4").flags
+    assert (refused.cost, refused.earned) == ("", "")
+    assert refused.energy
