@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from bench.book import Book, open_book
 from bench.characterise import FIELDS, characterise, counter_ratio
-from bench.energy import Series
+from bench.energy import Series, held_mean
 from bench.ledger import idle_power, metrics, windows
 from bench.plan import GRADES
+from bench.records.audit import HashLimit
 from bench.records.decision import Decision
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
@@ -32,6 +33,7 @@ from bench.records.run import (
     WorkloadFacts,
     WorkloadRecord,
 )
+from bench.roofline import HashCounts, hash_ceiling
 from bench.validity import Evidence
 from bench.validity import judge as judge_validity
 from bench.verdict import judge as judge_value
@@ -286,7 +288,7 @@ def _workload(
         data_profile=facts.data_profile,
         verified=Verified(bool(checks) and all(check.passed for check in checks), checks),
         windows=blocks,
-        metrics=_with_phases(figures, facts, book, blocks),
+        metrics=_with_share(_with_phases(figures, facts, book, blocks), facts, book, blocks),
     )
 
 
@@ -302,6 +304,29 @@ def _with_phases(
         decode=_decode(blocks),
         tpot_s=_latency(book, facts.name),
     )
+
+
+def _with_share(
+    figures: Metrics, facts: WorkloadFacts, book: Book, blocks: tuple[Window, ...]
+) -> Metrics:
+    """A hash rate as a share of what the audited code can do at the clock sampled meanwhile."""
+    limit = facts.config.get("limit")
+    if limit is None or facts.unit != "hash" or figures.units_per_s is None:
+        return figures
+    most = ceiling_hz(from_object(HashLimit, limit), book, blocks)
+    share = None if most is None else figures.units_per_s.mid / most
+    return replace(figures, roofline_fraction=share)
+
+
+def ceiling_hz(limit: HashLimit, book: Book, blocks: Sequence[Window]) -> float | None:
+    """Hashes per second that the limit allows at the mean SM clock of the blocks, if sampled."""
+    clock = book.series.get("sm_clock_hz")
+    spans = [(block.start_s, block.end_s) for block in blocks]
+    mean_hz = None if clock is None else held_mean(clock, spans)
+    if not mean_hz:
+        return None
+    counts = HashCounts(limit.instructions, limit.alu, limit.fma_slots)
+    return hash_ceiling(counts, limit.multiprocessors, mean_hz)
 
 
 def _decode(blocks: tuple[Window, ...]) -> JsonObject | None:

@@ -148,11 +148,11 @@ def kv_capacity(
 
 @dataclass(frozen=True, slots=True)
 class HashCounts:
-    """Machine instructions per sha256d nonce on the no-match path, as an audit counted them."""
+    """Machine instructions per sha256d on the no-match path, as an audit counted them."""
 
-    instructions: int
-    alu: int
-    fma_slots: int
+    instructions: float
+    alu: float
+    fma_slots: float
 
 
 ALU_LANES = 64

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 import typer
 
 from bench.cli.all_command import all_command
+from bench.cli.audit_command import audit_command
 from bench.cli.calibrate_command import calibrate_command
 from bench.cli.doctor_command import doctor_command
+from bench.cli.gate_command import gate_command
+from bench.cli.hash_command import hash_command
 from bench.cli.help import Sectioned
 from bench.cli.market_command import market_app
 from bench.cli.refusal import BUG, USAGE, Refusal
@@ -39,8 +42,11 @@ SHORT = {
     "verdict": "Judge stored runs by any market.",
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
     "doctor": "Check the shipped profiles.",
+    "gate": "CI: hold the machine code of the hash kernels to a baseline.",
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",
+    "hash": "The hash side alone: one kernel, or all side by side.",
+    "audit": "Compile and count the hash kernels: a ceiling per card.",
     "verify": "Derive stored runs again and name what differs.",
     "site": "What a MW of a site is worth: mine, lease, serve.",
     "market": "Markets: list, check, or write your own.",
@@ -52,8 +58,11 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "verdict": verdict_command,
     "skus": skus_command,
     "doctor": doctor_command,
+    "gate": gate_command,
     "calibrate": calibrate_command,
     "sweep": sweep_command,
+    "hash": hash_command,
+    "audit": audit_command,
     "verify": verify_command,
     "site": site_command,
 }

@@ -12,6 +12,8 @@ DEVICE_FAILED = 6
 STORAGE = 7
 BAD_FILE = 8
 INVALID = 9
+REGRESSION = 10
+NOT_COMPARABLE = 11
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault

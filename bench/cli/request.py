@@ -64,6 +64,11 @@ class AllRequest(Request):
     asic: str | None
     strict: bool
 
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """What is measured, in the order of the first round of blocks."""
+        return ("sha256d", "decode")
+
 
 def check_all(request: AllRequest) -> None:
     """Refuse what cannot be meant, with the option's name."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.refusal import ENVIRONMENT, USAGE, Refusal
 from bench.cli.request import AllRequest, Request, faults_of
 from bench.plan import CALIBRATE_S, GRADES, block_seconds, steps, total_seconds
 from bench.ports import Clock, Meter, MeterError, Worker
+from bench.records.journal import JsonObject
 from bench.records.run import DeviceFacts, WorkloadFacts
 from bench.roofline import decode_bytes, fits
 
@@ -33,6 +34,14 @@ class Point:
 GPU_POINT = Point("bf16", 64, 1024)
 CPU_POINT = Point("fp32", 8, 128)
 BF16_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """The hash kernel to run, "BACKEND:VARIANT", and what joins its recorded configuration."""
+
+    kernel: str
+    known: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +100,27 @@ def choose_model(request: AllRequest, target: Target) -> ModelConfig:
     return _largest_that_fits(target.facts)
 
 
-def open_rig(request: Request, target: Target, model: ModelConfig | None) -> Rig:
-    """Open the meter; a Refusal says what is missing. Without a model nothing can be decoded."""
+def open_rig(
+    request: Request, target: Target, model: ModelConfig | None, hashing: Hashing | None = None
+) -> Rig:
+    """Open the meter; a Refusal says what is missing. Without a model nothing can be decoded.
+
+    Any kernel hashes where none is named.
+    """
     if target.card is not None:
-        return _simulated_rig(request, target, target.card)
+        return _simulated_rig(request, target, target.card, hashing)
     from bench.machine import RealClock
     from bench.meters.sim import open_beside
 
     clock = RealClock()
 
     def start_workers(names: Sequence[str], window_s: float, seed: int) -> dict[str, Worker]:
-        return _start_workers(names, target, model, window_s, seed)
+        hash_arguments = _hash_arguments(target.facts, hashing, window_s, seed)
+        arguments = {"sha256d": hash_arguments}
+        if model is not None:
+            arguments["decode"] = _decode_arguments(target.facts, model, seed)
+        known = {"sha256d": hashing.known if hashing else {}}
+        return _start_workers({name: arguments[name] for name in names}, target, known)
 
     def simulated(name: str | None) -> Meter:
         return open_beside(_card(name or "")[1], clock, request.seed, target.facts)
@@ -123,7 +142,7 @@ def _open_meter(
 
 
 def _start_workers(
-    names: Sequence[str], target: Target, model: ModelConfig | None, window_s: float, seed: int
+    arguments: dict[str, dict[str, Any]], target: Target, known: dict[str, JsonObject]
 ) -> dict[str, Worker]:
     from bench.store import cache_dir
     from bench.workers import ProcessWorker
@@ -134,23 +153,26 @@ def _start_workers(
         "NUMBA_CACHE_DIR": str(cache / "numba"),
         "CUPY_CACHE_DIR": str(cache / "cupy"),
     }
-    arguments = {"sha256d": _hash_arguments(target.facts, window_s, seed)}
-    if model is not None:
-        arguments["decode"] = _decode_arguments(target.facts, model, seed)
     try:
-        return {name: ProcessWorker(name, arguments[name], environment) for name in names}
+        return {
+            name: ProcessWorker(name, given, environment, known.get(name))
+            for name, given in arguments.items()
+        }
     except OSError as error:
         text = f"cannot start the worker processes: {error.strerror}; raise the limits (ulimit -a)"
         raise Refusal(ENVIRONMENT, text) from error
 
 
-def _hash_arguments(device: DeviceFacts, window_s: float, seed: int) -> dict[str, Any]:
+def _hash_arguments(
+    device: DeviceFacts, hashing: Hashing | None, window_s: float, seed: int
+) -> dict[str, Any]:
     if device.kind == "cpu":
         chosen = {"device": "cpu", "kernel": "numba-cpu", "threads": device.threads}
     else:
         kernel = "cupy" if importlib.util.find_spec("cupy") else "numba-cuda"
         chosen = {"device": "cuda", "kernel": kernel}
-    return {**chosen, "window_s": window_s, "seed": seed}
+    named = {"kernel": hashing.kernel} if hashing else {}
+    return {**chosen, **named, "window_s": window_s, "seed": seed}
 
 
 def _decode_arguments(device: DeviceFacts, model: ModelConfig, seed: int) -> dict[str, Any]:
@@ -228,7 +250,7 @@ def _simulated(name: str, request: Request) -> Target:
     return Target(facts, profile, card, f"{name} is simulated: its power and rates are made up.")
 
 
-def _simulated_rig(request: Request, target: Target, card: Card) -> Rig:
+def _simulated_rig(request: Request, target: Target, card: Card, hashing: Hashing | None) -> Rig:
     """Meter and workers around one simulated device on virtual time."""
     from bench.machine import VirtualClock
     from bench.meters.sim import SimulatedMeter
@@ -242,8 +264,11 @@ def _simulated_rig(request: Request, target: Target, card: Card) -> Rig:
     device = SimulatedDevice(card, request.seed, faults=faults_of(request), strike_s=strike_s)
 
     def start_workers(names: Sequence[str], _window_s: float, _seed: int) -> dict[str, Worker]:
+        configs = {name: loads[name].config for name in names}
+        if hashing is not None:
+            configs["sha256d"] = {"kernel": "plain", **hashing.known}
         return {
-            name: SimulatedWorker(_simulated_facts(name, loads[name].config), device, clock)
+            name: SimulatedWorker(_simulated_facts(name, configs[name]), device, clock)
             for name in names
         }
 
@@ -261,7 +286,7 @@ def _strike_s(request: Request) -> float:
         return CALIBRATE_S / 2
     grade = GRADES[request.grade]
     block_s = block_seconds(grade, request.window_s, None)
-    calibrate, names = grade.ranked, ("sha256d", "decode")
+    calibrate, names = grade.ranked, request.workloads
     plan = steps(
         grade, names, block_s=block_s, metered=True, calibrate=calibrate, setup_s={}, sensor=None
     )
@@ -277,7 +302,7 @@ def _simulated_facts(name: str, config: dict[str, Any]) -> WorkloadFacts:
         backend="cupy" if hashing else "torch",
         unit="hash" if hashing else "token",
         tier=None if hashing else "T1",
-        config={"kernel": "plain"} if hashing else config,
+        config=config or {"kernel": "plain"},
     )
 
 

@@ -1,4 +1,4 @@
-"""One ``bench all`` from request to exit status: plan, measure, derive, judge, save, show."""
+"""One measured run from request to exit status: plan, measure, derive, judge, save, show."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
 from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
+from bench.cli.kernels import Choice, default_kernel, limit_of
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
     BUG,
@@ -26,7 +27,7 @@ from bench.cli.refusal import (
     Refusal,
 )  # fmt: skip
 from bench.cli.request import AllRequest, check_all
-from bench.cli.rig import Rig, Target, choose_model, find_target, open_rig
+from bench.cli.rig import Hashing, Rig, Target, choose_model, find_target, open_rig
 from bench.cli.signals import Handler, deaf, interruptible
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
@@ -69,8 +70,11 @@ def run_all(request: AllRequest) -> int:
     refuse_shared(target.facts, request)
     if target.note is not None:
         say(console, target.note)
+    choice = default_kernel(target)
+    if target.card is None:
+        say(console, choice.note)
     try:
-        session = Session(request, console, target, market, profiles)
+        session = Session(request, console, target, market, profiles, choice=choice)
         if request.dry_run:
             return session.show_plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
@@ -92,7 +96,7 @@ class Measured:
 
 
 class Session:
-    """One run on a device that nobody else holds.
+    """One run on a device that nobody else holds, of the kernel chosen, else the device's default.
 
     Once it has measured, ``afterwards`` hears the signals that end a command.
     """
@@ -105,9 +109,11 @@ class Session:
         market: MarketProfile,
         profiles: Profiles,
         *,
+        choice: Choice | None = None,
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
+        self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
         self.market = market
@@ -126,7 +132,7 @@ class Session:
     def measured(self) -> Measured:
         """Plan, measure, derive, judge, save."""
         started = dt.datetime.now(dt.UTC)
-        rig = open_rig(self.request, self.target, self.profiles.model)
+        rig = self._rig()
         meter = recall(rig.meter.facts(), self.target.facts)
         with Journal(self.request.out, new_run_id(started)) as journal:
             course = self._course(meter, started, journal.facts)
@@ -157,16 +163,19 @@ class Session:
 
     def planned(self) -> tuple[Plan, MeterFacts]:
         """The plan, and the meter on which it depends: opened and closed again."""
-        rig = open_rig(self.request, self.target, self.profiles.model)
+        rig = self._rig()
         meter = recall(rig.meter.facts(), self.target.facts)
         rig.meter.stop()
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
+
+    def _rig(self) -> Rig:
+        return open_rig(self.request, self.target, self.profiles.model, self.hashing)
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
         return Protocol(
             self.grade,
-            tuple(UNITS),
+            self.request.workloads,
             device=self.target.facts,
             meter=meter,
             window_s=self.request.window_s,
@@ -182,7 +191,7 @@ class Session:
             blocks=self.grade.blocks,
             block_s=course.block_s,
             settle_s=self.grade.settle_s,
-            model=self.profiles.model.name,
+            model=None if self.profiles.model is None else self.profiles.model.name,
             market=self.market.name,
             sets=self.request.sets,
             meter=self.request.meter_spec,
@@ -195,7 +204,7 @@ class Session:
         window_s = plan.blocks * plan.block_s
         try:
             with interruptible(self.afterwards):
-                workers = rig.start_workers(tuple(UNITS), window_s, plan.seed)
+                workers = rig.start_workers(self.request.workloads, window_s, plan.seed)
                 bench = Bench(
                     self.target.facts,
                     workers,
@@ -280,10 +289,16 @@ def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     prices = open_prices(request.market, request.sets, request.asic)
     try:
         target = find_target(request)
-        model = choose_model(request, target)
+        model = choose_model(request, target) if "decode" in request.workloads else None
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
     return prices.market, target, Profiles(model, target.profile, prices.asics, prices.own)
+
+
+def hashing_of(kernel: str, target: Target) -> Hashing:
+    """The kernel with what bounds it on this device, where that is known."""
+    limit = limit_of(kernel, target)
+    return Hashing(kernel, {} if isinstance(limit, str) else {"limit": asdict(limit)})
 
 
 def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:

@@ -97,10 +97,10 @@ def next_step(record: RunRecord) -> str:
 
 
 def label(workload: WorkloadRecord) -> str:
-    """Backend, and for tokens model, precision, batch, context and stack tier."""
+    """Backend and variant of hashes; model, precision, batch, context and stack tier of tokens."""
     config = workload.config
     if workload.unit == "hash":
-        return workload.backend
+        return ":".join(str(part) for part in (workload.backend, config.get("variant")) if part)
     parts = [config.get("model"), config.get("precision"), workload.tier]
     shape = [f"b{config['batch']}"] if "batch" in config else []
     shape += [f"c{config['context']}"] if "context" in config else []

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.ports import WorkerError
-from bench.records.journal import Event, Fact, Progress, Share, from_line
+from bench.records.journal import Event, Fact, JsonObject, Progress, Share, from_line
 from bench.records.run import Check, WorkloadFacts
 
 STOP_PATIENCE_S = 20.0
@@ -32,9 +32,19 @@ PASSIVE_THREADS = {
 class ProcessWorker:
     """Drives one child process; every wait ends when the child dies."""
 
-    def __init__(self, name: str, arguments: dict[str, Any], environment: dict[str, str]) -> None:
-        """Start the child and let it import what it needs; ``name`` is the entry point."""
+    def __init__(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        environment: dict[str, str],
+        known: JsonObject | None = None,
+    ) -> None:
+        """Start the child and let it import what it needs; ``name`` is the entry point.
+
+        ``known`` joins what the workload says of its configuration.
+        """
         self.name = name
+        self._known = known or {}
         self._base_units = 0
         self._run_units = 0
         self._events: list[dict[str, Any]] = []
@@ -69,7 +79,8 @@ class ProcessWorker:
         said = self._wait()["describe"]
         known = {key: said[key] for key in WorkloadFacts.__slots__ if key in said}
         extra = {key: value for key, value in said.items() if key not in known}
-        return WorkloadFacts(**{**known, "details": extra})
+        config = {**self._known, **known["config"]}
+        return WorkloadFacts(**{**known, "config": config, "details": extra})
 
     def verify(self) -> Sequence[Check]:
         """The checks before any timing."""

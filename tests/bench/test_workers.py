@@ -173,3 +173,12 @@ def test_closing_does_not_wait_for_slow_work(start):
     worker.close()
     assert time.monotonic() - begun < 2.0
     assert worker._process.returncode is not None
+
+
+def test_what_is_known_beforehand_joins_the_configuration(start):
+    start().close()
+    worker = ProcessWorker("fake", {"fault": None}, {}, {"limit": {"alu": 1}})
+    try:
+        assert worker.prepare(None).config == {"limit": {"alu": 1}}
+    finally:
+        worker.close()
