@@ -145,7 +145,7 @@ FORGED = {
     "software.kernel_sha256.x": put("software", "kernel_sha256", {"x": "00"}),
     "journal_sha256": put("journal_sha256", None),
     "market.name": put("market", "name", "official"),
-    "market.btc_usd.value": scale("market", "btc_usd", "value", factor=2.0),
+    "market.btc_usd.value": scale("market", "btc_usd", "value"),
     "profiles.asics[0].watts.value": scale("profiles", "asics", 0, "watts", "value"),
     "host.cpu": put("host", "cpu", "a faster one"),
 }  # fmt: skip
