@@ -9,6 +9,7 @@ from bench.records.market import GpuProfile
 from bench.roofline import (
     ALU_LANES,
     USABLE_MEMORY,
+    HashCounts,
     decode_work,
     hash_ceiling,
     hash_counts,
@@ -101,15 +102,21 @@ def why_not(gpu: GpuProfile, asked: Asked) -> str | None:
 
 
 def hash_limit(
-    gpu: GpuProfile, clock_hz: float | None = None, *, nominal_lanes: bool = False
+    gpu: GpuProfile,
+    clock_hz: float | None = None,
+    *,
+    counts: HashCounts | None = None,
+    nominal_lanes: bool = False,
 ) -> float | None:
-    """Hashes a second by the audited plain kernel, at boost by default; null without an audit.
+    """Hashes a second at boost by default, by the audited plain kernel or one of these ``counts``.
+
+    Null where no kernel was audited.
 
     64 integer lanes are counted unless ``nominal_lanes``: where a datasheet names more, published
     rates do not show them (hashcat's SHA-256 on an RTX 5090 is about 1.29 times an RTX 4090's,
     which is multiprocessors × clock), so only what is refused may count on them.
     """
-    counts = hash_counts(gpu.compute_capability)
+    counts = counts or hash_counts(gpu.compute_capability)
     if counts is None:
         return None
     lanes = gpu.int32_lanes.high or gpu.int32_lanes.value

@@ -14,9 +14,12 @@ from bench.budget import GAIN_U
 from bench.predict.limits import hash_limit, pace
 from bench.predict.point import PRECISIONS, Asked
 from bench.predict.priors import PRIORS, Kind, decode_share
+from bench.records.audit import HashLimit
+from bench.records.decode import from_object
 from bench.records.market import GpuProfile, ModelConfig
 from bench.records.record import RunRecord
 from bench.records.run import Estimate, WorkloadRecord
+from bench.roofline import HashCounts
 
 TOLERANCE = 1.02
 """A rate may stand this far above a ceiling: clocks are sampled, not known."""
@@ -93,11 +96,18 @@ def measured(
 
 
 def check_hash_rate(
-    gpu: GpuProfile, rate_hs: float, watts: float | None = None, clock_hz: float | None = None
+    gpu: GpuProfile,
+    rate_hs: float,
+    watts: float | None = None,
+    clock_hz: float | None = None,
+    counts: HashCounts | None = None,
 ) -> None:
-    """Refused where a hash rate, or its joules, cannot be: the audited ceiling at its clock."""
+    """Refused where a hash rate, or its joules, cannot be: the audited ceiling at its clock.
+
+    ``counts`` are those of the kernel that ran, else the plain one's.
+    """
     clock = clock_hz or gpu.boost_hz.value
-    ceiling = hash_limit(gpu, clock, nominal_lanes=True)
+    ceiling = hash_limit(gpu, clock, counts=counts, nominal_lanes=True)
     if ceiling is None:
         return
     if rate_hs > TOLERANCE * ceiling:
@@ -177,7 +187,8 @@ def _hash_ratios(
     workload: WorkloadRecord, gpu: GpuProfile, clock_hz: float | None
 ) -> dict[Kind, Ratio]:
     rate, watts = _rate(workload), _watts(workload)
-    check_hash_rate(gpu, rate.mid, None if watts is None else watts.mid, clock_hz)
+    power_w = None if watts is None else watts.mid
+    check_hash_rate(gpu, rate.mid, power_w, clock_hz, _counts(workload))
     limit = hash_limit(gpu)
     if limit is None:
         return {}
@@ -187,6 +198,17 @@ def _hash_ratios(
     if watts is not None:
         found["hash power"] = _power_ratio("hash power", watts, gpu)
     return found
+
+
+def _counts(workload: WorkloadRecord) -> HashCounts | None:
+    """What the run says of its own kernel: a balanced one passes the plain one's ceiling."""
+    if (limit := workload.config.get("limit")) is None:
+        return None
+    try:
+        known = from_object(HashLimit, limit)
+    except ValueError as error:
+        raise Refused(f"its hash kernel's limit makes no sense: {error}") from error
+    return HashCounts(known.instructions, known.alu, known.fma_slots)
 
 
 def _point(workload: WorkloadRecord, model: ModelConfig) -> Asked:

@@ -15,6 +15,7 @@ from bench.predict.measured import (
 )
 from bench.predict.point import Asked
 from bench.records.market import GpuProfile
+from bench.roofline import HashCounts
 
 Cards = Callable[..., GpuProfile]
 Points = Callable[..., Asked]
@@ -93,3 +94,14 @@ def test_a_precision_that_the_card_lacks(card: Cards, asked: Points) -> None:
 def test_a_point_has_a_batch_or_a_bound(asked: Points, both: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="a batch or a bound"):
         asked(**both)
+
+
+def test_each_kernel_has_its_own_ceiling(card: Cards) -> None:
+    """9.5 GH/s on an H200 are beyond the plain kernel and within the balanced one."""
+    gpu = card("h200")
+    with pytest.raises(Refused, match="count the hashes again"):
+        check_hash_rate(gpu, 9.5e9)
+    balanced = HashCounts(instructions=2888, alu=1627, fma_slots=1441)
+    check_hash_rate(gpu, 9.5e9, counts=balanced)
+    with pytest.raises(Refused, match="count the hashes again"):
+        check_hash_rate(gpu, 11e9, counts=balanced)
