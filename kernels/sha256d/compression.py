@@ -33,6 +33,9 @@ class Words(Protocol[Word]):
     def add(self, *terms: Word | int) -> Word | int:
         """Sum of the terms."""
 
+    def add3(self, x: Word | int, y: Word | int, z: Word | int) -> Word | int:
+        """Sum of three, ``y`` and ``z`` first where only two are added at once."""
+
     def xor(self, *terms: Word | int) -> Word | int:
         """Exclusive or of the terms."""
 
@@ -58,6 +61,10 @@ class Integers:
     def add(self, *terms: int) -> int:
         """Sum modulo 2^32."""
         return sum(terms) & 0xFFFFFFFF
+
+    def add3(self, x: int, y: int, z: int) -> int:
+        """Sum of three modulo 2^32."""
+        return self.add(x, y, z)
 
     def xor(self, *terms: int) -> int:
         """Exclusive or."""
@@ -114,8 +121,7 @@ def one_round(
     big1 = ops.xor(ops.rotr(e, 6), ops.rotr(e, 11), ops.rotr(e, 25))
     big0 = ops.xor(ops.rotr(a, 2), ops.rotr(a, 13), ops.rotr(a, 22))
     t1 = ops.add(h, *addends, ops.ch(e, f, g), big1)
-    t2 = ops.add(big0, ops.maj(a, b, c))
-    return [ops.add(t1, t2), a, b, c, ops.add(d, t1), e, f, g]
+    return [ops.add3(t1, big0, ops.maj(a, b, c)), a, b, c, ops.add(d, t1), e, f, g]
 
 
 def rounds(

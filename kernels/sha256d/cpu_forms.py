@@ -142,7 +142,7 @@ class VectorForm:
     def compress(self, builder: ir.IRBuilder, chain: ir.Value, block: ir.Value) -> None:
         """All lanes at once."""
         chains, blocks = (builder.bitcast(each, self._kind.as_pointer()) for each in (chain, block))
-        emit_compress(builder, chains, blocks, self._kind)
+        emit_compress(builder, LlvmWords(builder, self._kind), chains, blocks)
 
 
 def _bits(builder: ir.IRBuilder, h7: ir.Value, mask: ir.Value) -> ir.Value:
@@ -189,7 +189,7 @@ class ScalarForm:
 
     def compress(self, builder: ir.IRBuilder, chain: ir.Value, block: ir.Value) -> None:
         """One message."""
-        emit_compress(builder, chain, block)
+        emit_compress(builder, LlvmWords(builder), chain, block)
 
 
 class QuadForm:

@@ -38,6 +38,10 @@ class LlvmWords:
         """Sum modulo 2^32; the constants among the terms become one."""
         return self._fold(INTEGERS.add, self._builder.add, terms)
 
+    def add3(self, x: ir.Value | int, y: ir.Value | int, z: ir.Value | int) -> ir.Value | int:
+        """Sum modulo 2^32 as ``x + (y + z)``."""
+        return self.add(x, self.add(y, z))
+
     def xor(self, *terms: ir.Value | int) -> ir.Value | int:
         """Exclusive or; the constants among the terms become one."""
         return self._fold(INTEGERS.xor, self._builder.xor, terms)
@@ -79,11 +83,16 @@ class LlvmWords:
         emit: Callable[[ir.Value, ir.Value], ir.Value],
         terms: tuple[ir.Value | int, ...],
     ) -> ir.Value | int:
+        first, *rest = self._folded(fold, terms)
+        return reduce(emit, map(self.value, rest), first)
+
+    def _folded(
+        self, fold: Callable[..., int], terms: tuple[ir.Value | int, ...]
+    ) -> list[ir.Value | int]:
+        """The values among the terms, then the one constant of the rest unless that is 0."""
         constant = fold(*(term for term in terms if isinstance(term, int)))
         values = [term for term in terms if not isinstance(term, int)]
-        if not values:
-            return constant
-        return reduce(emit, [*values, self.value(constant)] if constant else values)
+        return [*values, constant] if constant or not values else values
 
 
 class TernaryWords(LlvmWords):
@@ -123,22 +132,50 @@ class TernaryWords(LlvmWords):
         return self.ternary(table, *terms)
 
 
+class CudaWords(LlvmWords):
+    """Registers of a GPU, whose ALU adds three at once; a lone add of two goes to the FMA pipe.
+
+    ``one`` is 1, known at run time alone, so that no compiler turns the product into an add.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, one: ir.Value) -> None:
+        super().__init__(builder)
+        self._one = one
+
+    def add(self, *terms: ir.Value | int) -> ir.Value | int:
+        """Sum modulo 2^32; of an even number of terms the last is added alone."""
+        *others, last = self._folded(INTEGERS.add, terms)
+        if len(others) % 2 == 0:
+            return super().add(*terms)
+        return self._multiply_add(self.value(last), reduce(self._builder.add, others))
+
+    def add3(self, x: ir.Value | int, y: ir.Value | int, z: ir.Value | int) -> ir.Value | int:
+        """Sum modulo 2^32 of three at once."""
+        return self.add(x, y, z)
+
+    def _multiply_add(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """``x + y`` in PTX, because the compiler would reassociate IR; in IR where no PTX is."""
+        if not self._builder.module.triple.startswith("nvptx"):
+            return self._builder.add(self._builder.mul(x, self._one), y)
+        kind = ir.FunctionType(I32, [I32] * 3)
+        code = "mad.lo.u32 $0, $1, $2, $3;"
+        return self._builder.asm(kind, code, "=r,r,r,r", [x, self._one, y], side_effect=False)
+
+
 def emit_last_word(builder: ir.IRBuilder, work: Sequence[ir.Value], nonce: ir.Value) -> ir.Value:
     """H7 for each lane of ``nonce``, of which the 19 words of ``work`` have the type."""
     return last_word(LlvmWords(builder, nonce.type), work, nonce)
 
 
-def emit_compress(
-    builder: ir.IRBuilder, chain: ir.Value, block: ir.Value, kind: ir.Type = I32
-) -> None:
-    """Compress sixteen words at ``block`` into eight at ``chain``; both point to ``kind``."""
+def emit_compress(builder: ir.IRBuilder, ops: LlvmWords, chain: ir.Value, block: ir.Value) -> None:
+    """Compress sixteen words at ``block`` into eight at ``chain``, both pointers to ``ops``'s."""
 
     def load(base: ir.Value, index: int) -> ir.Value:
         return builder.load(builder.gep(base, [I32(index)]), align=4)
 
     state = [load(chain, i) for i in range(8)]
     words = [load(block, i) for i in range(16)]
-    for i, word in enumerate(compress(LlvmWords(builder, kind), state, words)):
+    for i, word in enumerate(compress(ops, state, words)):
         builder.store(word, builder.gep(chain, [I32(i)]), align=4)
 
 

@@ -32,48 +32,50 @@ simulated: bool = numba.config.ENABLE_CUDASIM  # type: ignore[attr-defined, unus
 THREADS_PER_BLOCK = 256
 BLOCKS_PER_SM = 4
 """1024 threads: resident on every architecture from sm_75 on at up to 64 registers."""
+_ONE = np.uint32(1)
+"""A launch's argument, so that the compiler cannot turn the products with it back into adds."""
 
 # ---- Plain reference ----------------------------------------------------------------------------
 
 reference = header.scan_reference
 
 
-def _simulated_last_word(work: Any, nonce: Any) -> int:
+def _simulated_last_word(work: Any, nonce: Any, _one: Any) -> int:
     return last_word(INTEGERS, [int(word) for word in work], int(nonce))
 
 
-def _simulated_compress(chain: Any, block: Any) -> None:
+def _simulated_compress(chain: Any, block: Any, _one: Any) -> None:
     chain[:] = compress(INTEGERS, [int(word) for word in chain], [int(word) for word in block])
 
 
 # ---- Fast version -------------------------------------------------------------------------------
 
 
-def _type_last_word(_context: Any, work: Any, nonce: Any) -> Any:
-    """H7 of one nonce."""
-    from .lowering import emit_last_word
+def _type_last_word(_context: Any, work: Any, nonce: Any, one: Any) -> Any:
+    """H7 of one nonce; ``one`` is 1, known at run time alone."""
+    from .lowering import CudaWords
 
     def lower(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        packed, value = args
+        packed, value, factor = args
         words = [builder.extract_value(packed, i) for i in range(header.WORK_WORDS)]
-        return emit_last_word(builder, words, value)
+        return last_word(CudaWords(builder, factor), words, value)
 
-    return types.uint32(work, nonce), lower
+    return types.uint32(work, nonce, one), lower
 
 
-def _type_compress(_context: Any, chain: Any, block: Any) -> Any:
+def _type_compress(_context: Any, chain: Any, block: Any, one: Any) -> Any:
     """Compress one block of sixteen words into the chaining value of eight."""
-    from .lowering import emit_compress
+    from .lowering import CudaWords, emit_compress
 
     def lower(target: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointers = [
             target.make_array(kind)(target, builder, value).data
-            for kind, value in zip(signature.args, args, strict=True)
+            for kind, value in zip(signature.args[:2], args[:2], strict=True)
         ]
-        emit_compress(builder, pointers[0], pointers[1])
+        emit_compress(builder, CudaWords(builder, args[2]), *pointers)
         return target.get_dummy_value()
 
-    return types.void(chain, block), lower
+    return types.void(chain, block, one), lower
 
 
 _h7: Any
@@ -87,28 +89,28 @@ else:
     _compress = cuda.extending.intrinsic(_type_compress)
 
 
-def scan_kernel(work, first, count, mask, found):  # type: ignore[no-untyped-def]
+def scan_kernel(work, one, first, count, mask, found):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Grid-stride over the piece; found[0] counts all hits, the nonces follow it unsorted."""
     stride = uint32(cuda.gridsize(1))
     i = uint32(cuda.grid(1))
     while i < count:
         nonce = uint32(first + i)
-        if _h7(work, nonce) & mask == 0:
+        if _h7(work, nonce, one) & mask == 0:
             slot = cuda.atomic.add(found, 0, 1)
             if slot + 1 < found.size:
                 found[slot + 1] = nonce
         i = uint32(i + stride)
 
 
-def message_kernel(blocks, chain):  # type: ignore[no-untyped-def]
+def message_kernel(blocks, chain, one):  # type: ignore[no-untyped-def]
     """Compress the rows of ``blocks`` into ``chain``: one thread, for the test vectors."""
     for i in range(blocks.shape[0]):
-        _compress(chain, blocks[i])
+        _compress(chain, blocks[i], one)
 
 
 _PTX_TYPES = (
     types.UniTuple(types.uint32, header.WORK_WORDS),
-    *[types.uint32] * 3,
+    *[types.uint32] * 4,
     types.Array(types.uint32, 1, "C"),
 )
 
@@ -149,7 +151,7 @@ class _NumbaSlot:
         (work,) = works
         self._found[:1].copy_to_device(self._zero, stream=self._stream)
         words = tuple(np.uint32(word) for word in work)
-        scalars = (np.uint32(first), np.uint32(count), np.uint32(mask))
+        scalars = (_ONE, np.uint32(first), np.uint32(count), np.uint32(mask))
         self._launcher(words, *scalars, self._found)
 
     def collect(self) -> list[list[int]]:
@@ -222,5 +224,5 @@ def _digest(kernel: Any, message: bytes) -> bytes:
     blocks = cuda.to_device(np.array(message_blocks(message), dtype=np.uint32))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Numba warns of a grid this small; one thread is meant
-        kernel[1, 1](blocks, chain)
+        kernel[1, 1](blocks, chain, _ONE)
     return struct.pack(">8I", *chain.copy_to_host().tolist())

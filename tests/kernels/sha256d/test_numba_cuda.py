@@ -58,17 +58,17 @@ def h7_on_cpu() -> Any:
     """The very intrinsic of the CUDA kernel, its IR built for the CPU."""
     last_word = intrinsic(numba_cuda._type_last_word)
 
-    def h7(work, nonce):  # type: ignore[no-untyped-def]
-        return last_word(work, nonce)
+    def h7(work, nonce, one):  # type: ignore[no-untyped-def]
+        return last_word(work, nonce, one)
 
-    return numba.njit(U32(WORK, U32))(h7)
+    return numba.njit(U32(WORK, U32, U32))(h7)
 
 
 @settings(max_examples=60, deadline=None)
 @given(raw=st.binary(min_size=76, max_size=76), nonce=st.integers(0, h.NONCES - 1))
 def test_the_intrinsic_is_hashlibs(h7_on_cpu: Any, raw: bytes, nonce: int) -> None:
     digest = h.sha256d(h.with_nonce(raw, nonce))
-    assert h7_on_cpu(h.prepare_work(raw), nonce) == int.from_bytes(digest[28:], "big")
+    assert h7_on_cpu(h.prepare_work(raw), nonce, 1) == int.from_bytes(digest[28:], "big")
 
 
 def test_the_compression_intrinsic_on_nist_vectors(
@@ -77,14 +77,14 @@ def test_the_compression_intrinsic_on_nist_vectors(
     words = numba.types.Array(U32, 1, "C")
     compress = intrinsic(numba_cuda._type_compress)
 
-    def block_into(chain, block):  # type: ignore[no-untyped-def]
-        compress(chain, block)
+    def block_into(chain, block, one):  # type: ignore[no-untyped-def]
+        compress(chain, block, one)
 
-    compiled = numba.njit(numba.types.void(words, words))(block_into)
+    compiled = numba.njit(numba.types.void(words, words, U32))(block_into)
     for message, digest in [*nist_short, *nist_long]:
         chain = np.array(IV, dtype=np.uint32)
         for block in message_blocks(message):
-            compiled(chain, np.array(block, dtype=np.uint32))
+            compiled(chain, np.array(block, dtype=np.uint32), 1)
         assert struct.pack(">8I", *chain.tolist()).hex() == digest
 
 
@@ -98,6 +98,7 @@ def test_compiles_to_ptx(capability: int) -> None:
     assert f".target sm_{capability}" in ptx
     assert re.search(r"\batom\.(global\.)?add\.u32\b", ptx)
     assert ".local" not in ptx, "words must stay in registers"
+    assert ptx.count("mad.lo.u32") > 200, "lone adds belong to the FMA pipe"
 
 
 def test_an_unknown_variant_is_one_line() -> None:
