@@ -6,6 +6,7 @@ show its boundary once and compute nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -88,34 +89,57 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    lines, width_needed = _lines(sheet)
-    if width_needed > width and any(column.optional for column in sheet.columns):
+    lines = _lines(sheet)
+    if _width(lines) > width and any(column.optional for column in sheet.columns):
         sheet = _without_optional(sheet)
-        lines, width_needed = _lines(sheet)
+        lines = _lines(sheet)
     words = [all(isinstance(row[i], str) for row in sheet.rows) for i in range(len(sheet.columns))]
-    if width_needed > width and len(sheet.rows) <= TURNED:
+    if _width(lines) > width and len(sheet.rows) <= TURNED:
         lines = list(zip(*lines, strict=True))
         words = [True, *(False for _ in lines[0][1:])]
+    notes = [Text(clean(note)) for note in sheet.notes]
+    title = Text(clean(caption(sheet)), style="bold")
+    if _width(lines) <= width:
+        return Group(title, Text(_aligned(lines, words), no_wrap=True), *notes)
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for left in words:
         grid.add_column(justify="left" if left else "right", overflow="fold")
     for line in lines:
         grid.add_row(*map(Text, line))
-    notes = [Text(clean(note)) for note in sheet.notes]
-    return Group(Text(clean(caption(sheet)), style="bold"), grid, *notes)
+    return Group(title, grid, *notes)
 
 
-def _lines(sheet: Sheet) -> tuple[list[tuple[str, ...]], int]:
-    """Headings, units where there are any, rows; and the width that all of it takes."""
+def _lines(sheet: Sheet) -> list[tuple[str, ...]]:
+    """Headings, units where there are any, rows."""
     lines = [tuple(column.heading for column in sheet.columns)]
     if any(column.unit for column in sheet.columns):
         lines.append(tuple(column.unit or "" for column in sheet.columns))
-    lines += [
+    return lines + [
         tuple(text(cell, column) for cell, column in zip(row, sheet.columns, strict=True))
         for row in sheet.rows
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return lines, sum(widths) + 2 * len(widths)
+
+
+def _widths(lines: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _width(lines: Sequence[tuple[str, ...]]) -> int:
+    """What all columns take, two spaces behind each."""
+    widths = _widths(lines)
+    return sum(widths) + 2 * len(widths)
+
+
+def _aligned(lines: Sequence[tuple[str, ...]], words: Sequence[bool]) -> str:
+    """Columns padded to their widths: what a table does that need not fold, and much faster."""
+    widths = _widths(lines)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(line, widths, words, strict=True)
+        ).rstrip()
+        for line in lines
+    )
 
 
 def _without_optional(sheet: Sheet) -> Sheet:
