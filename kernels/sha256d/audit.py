@@ -166,7 +166,8 @@ def _compiled(target: Target) -> tuple[Binary, str, int]:
     from .numba_cuda import scan_kernel, scan_ptx
 
     options = [f"--maxrregcount={MAX_REGISTERS}"]
-    return assemble(scan_ptx(architecture), architecture, options), scan_kernel.__name__, 1
+    name = scan_kernel(architecture).__name__
+    return assemble(scan_ptx(architecture), architecture, options), name, 1
 
 
 def _usage(log: str, function: str) -> tuple[int, ...]:

@@ -53,10 +53,10 @@ def test_a_numpy_that_numba_cuda_cannot_compile_with_is_named(
         numba_cuda.open_scanner()
 
 
-@pytest.fixture(scope="module")
-def h7_on_cpu() -> Any:
-    """The very intrinsic of the CUDA kernel, its IR built for the CPU."""
-    last_word = intrinsic(numba_cuda._type_last_word)
+@pytest.fixture(scope="module", params=["_type_last_word", "_type_last_word_on_turing"])
+def h7_on_cpu(request: pytest.FixtureRequest) -> Any:
+    """Each intrinsic of the CUDA kernel, its IR built for the CPU."""
+    last_word = intrinsic(getattr(numba_cuda, request.param))
 
     def h7(work, nonce, one):  # type: ignore[no-untyped-def]
         return last_word(work, nonce, one)
@@ -98,7 +98,10 @@ def test_compiles_to_ptx(capability: int) -> None:
     assert f".target sm_{capability}" in ptx
     assert re.search(r"\batom\.(global\.)?add\.u32\b", ptx)
     assert ".local" not in ptx, "words must stay in registers"
-    assert ptx.count("mad.lo.u32") > 200, "lone adds belong to the FMA pipe"
+    if capability >= numba_cuda.AMPERE:
+        assert ptx.count("mad.lo.u32") > 200, "lone adds belong to the FMA pipe"
+    else:
+        assert ptx.count("mad.lo.u32") < 10, "on Turing the compiler's own adds are fewer"
 
 
 def test_an_unknown_variant_is_one_line() -> None:
