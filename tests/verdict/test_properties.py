@@ -67,7 +67,7 @@ def alike(
     return call
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(power=st.floats(0.01, 1.0), dearer=st.floats(1.001, 10.0))
 def test_dearer_power_never_pays(decide: Judge, power: float, dearer: float) -> None:
     cheap, dear = decide(f"power={power}"), decide(f"power={power * dearer}")
@@ -75,7 +75,7 @@ def test_dearer_power_never_pays(decide: Judge, power: float, dearer: float) -> 
         assert net(dear, code) < net(cheap, code)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     key=st.sampled_from([("token", "SERVE", 0.1), ("rent", "RENT", 2.0), ("btc", "MINE", 6e4)]),
     price=st.floats(0.1, 10.0),
@@ -96,7 +96,7 @@ def test_a_better_price_pays_its_use_and_no_other(
         assert after.best == code
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lead=st.floats(0.9, 1.1), watts=st.floats(100.0, 600.0))
 def test_swapped_workloads_swap_the_answer(
     alike: Callable[..., Decision], lead: float, watts: float
