@@ -5,28 +5,47 @@ What is loaded from here runs on the device, so a folder that others could write
 
 from __future__ import annotations
 
-import functools
+import atexit
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+_CHOSEN: list[Path] = []
+"""This process's folder, once it was asked for."""
 
-@functools.cache
+
 def folder() -> Path:
     """``$XDG_CACHE_HOME/joulemark/cuda`` (0700), or one for this process where that cannot be."""
+    if not _CHOSEN:
+        _CHOSEN.append(_found() or _passing())
+    return _CHOSEN[0]
+
+
+def use(place: Path) -> None:
+    """Take the folder of the process that started this one."""
+    _CHOSEN[:] = [place]
+
+
+def _found() -> Path | None:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = root / "joulemark" / "cuda"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.mkdir(exist_ok=True, mode=0o700)
-        if _private(path):
-            return path
+        return path if _private(path) and os.access(path, os.W_OK | os.X_OK) else None
     except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="joulemark-"))
+        return None
+
+
+def _passing() -> Path:
+    """A folder that goes with this process."""
+    path = Path(tempfile.mkdtemp(prefix="joulemark-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def _private(path: Path) -> bool:
@@ -45,15 +64,39 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()
 
 
-def kept(name: str, make: Callable[[], bytes]) -> Path:
-    """The file of that name, made now if it is not there; written whole or not at all."""
-    path = folder() / name
-    if not path.is_file():
-        _write(path, make())
-    return path
+def kept(names: Sequence[str], make: Callable[[], Sequence[bytes]]) -> list[Path]:
+    """The files of those names, all made now if one of them is not there or not whole.
+
+    A file carries the hash of its content in its name, so that one cut short or altered is told and
+    made again. OSError where the folder takes no more.
+    """
+    found = [_whole(name) for name in names]
+    if None in found:
+        found = [_write(name, content) for name, content in zip(names, make(), strict=True)]
+    return [path for path in found if path is not None]
 
 
-def _write(path: Path, content: bytes) -> None:
+def known(name: str) -> bool:
+    """Whether the file of that name is there and whole."""
+    return _whole(name) is not None
+
+
+def _whole(name: str) -> Path | None:
+    stem, _, suffix = name.rpartition(".")
+    for path in sorted(folder().glob(f"{stem}-*.{suffix}")):
+        if path.is_file() and path.name == _named(name, path.read_bytes()):
+            return path
+    return None
+
+
+def _named(name: str, content: bytes) -> str:
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{suffix}"
+
+
+def _write(name: str, content: bytes) -> Path:
+    """Written whole or not at all."""
+    path = folder() / _named(name, content)
     handle, written = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -62,3 +105,4 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         Path(written).unlink()
         raise
+    return path
