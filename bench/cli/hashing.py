@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.dry_run import AROUND_S
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.kernels import Choice, asked_kernels, default_kernel, limit_of, memory_key
 from bench.cli.output import open_console, write_json
-from bench.cli.refusal import BUSY, OK, STORAGE, Refusal
+from bench.cli.refusal import BUSY, STORAGE, Refusal
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target
 from bench.cli.session import (
@@ -26,14 +25,12 @@ from bench.cli.session import (
 from bench.cli.signals import Noted, interruptible
 from bench.cli.sweeping import SEVERITY
 from bench.measure import Interrupted
-from bench.plan import total_seconds
 from bench.records.market import MarketProfile
 from bench.records.record import Profiles, RunRecord
 from bench.report.hash import KernelRun, run_line, sheet
 from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.summary import show
-from bench.report.text import duration
 from bench.stats import Best, best_of
 from bench.store import Busy, StoreError, device_lock, remember_kernel, to_json
 
@@ -141,27 +138,8 @@ class _Hashing:
 
     def show_plan(self) -> int:
         """--dry-run: the steps of one kernel and the time of all; nothing is measured."""
-        session = self._session(self._kernels[0])
-        if not self._all:
-            return session.show_plan()
-        plan, meter = session.planned()
-        for step in plan.steps:
-            say(self._console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
-        seconds = len(self._kernels) * (AROUND_S + total_seconds(plan.steps))
-        watts = meter.constant_w or self._target.facts.power_limit_w
-        kwh = None if watts is None else watts * seconds / 3.6e6
-        listed = ", ".join(self._kernels)
-        say(self._console, f"these steps for each of {listed}: {duration(seconds)} in all")
-        document = {
-            "seconds": round(seconds, 3),
-            "kwh": kwh,
-            "device": self._target.facts.name,
-            "grade": plan.grade,
-            "kernels": self._kernels,
-            "steps": [asdict(step) for step in plan.steps],
-        }
-        write_json(self._request, json.dumps(document, indent=2) + "\n")
-        return OK
+        compared = self._kernels if self._all else ()
+        return self._session(self._kernels[0]).show_plan(compared)
 
     def _one(self, kernel: str) -> bool:
         """Measure one kernel; whether to go on."""

@@ -156,10 +156,10 @@ class Session:
         keep(record.meter, self.target.facts)
         return Measured(record, saved, outcome)
 
-    def show_plan(self) -> int:
-        """--dry-run: show the plan and measure nothing."""
+    def show_plan(self, kernels: Sequence[str] = ()) -> int:
+        """--dry-run: show the plan, of each of these kernels if any, and measure nothing."""
         plan, meter = self.planned()
-        return show_plan(plan, meter, self.target.facts, self.request, self.console)
+        return show_plan(plan, meter, self.target.facts, self.request, self.console, kernels)
 
     def planned(self) -> tuple[Plan, MeterFacts]:
         """The plan, and the meter on which it depends: opened and closed again."""
