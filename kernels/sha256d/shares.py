@@ -90,6 +90,7 @@ class ShareLedger:
                 not wrong,
                 f"{count} shares re-hashed by hashlib, {len(wrong)} wrong {wrong[:_NAMED]}",
             ),
+            ("lists-whole", not lost, f"{len(lost)} pieces overflowed {lost[:1]}"),
             (
                 "shares-once",
                 not twice,
@@ -101,5 +102,4 @@ class ShareLedger:
                 f"{count} shares of {self._bits} bits from {self._hashes} hashes: "
                 f"{expected:.1f} expected, {lo} to {hi} allowed (Poisson, two-sided {_ALPHA:g})",
             ),
-            ("lists-whole", not lost, f"{len(lost)} pieces overflowed {lost[:1]}"),
         ]

@@ -41,7 +41,7 @@ def test_a_piece_that_overflowed_is_told() -> None:
     ledger.add(RAW, NONCES, COUNT)
     ledger.overflow("9 nonces met the mask")
     assert _failed(ledger) == {"lists-whole"}
-    assert ledger.check()[-1][2] == "1 pieces overflowed ['9 nonces met the mask']"
+    assert ledger.check()[1][2] == "1 pieces overflowed ['9 nonces met the mask']"
 
 
 def test_right_shares_pass_and_prove_themselves() -> None:
