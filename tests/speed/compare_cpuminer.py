@@ -5,8 +5,8 @@
 
 We ship neither program; those on the PATH are taken, or the ones that are named. Each round runs
 every program and every variant once at each number of threads, one after the other, so that a noisy
-machine treats all alike; the table has medians over the rounds. Hashes per CPU second hold even when
-others use the same cores.
+machine treats all alike; the table has medians over the rounds. Hashes per CPU second hold even
+when others use the same cores.
 """
 
 from __future__ import annotations
