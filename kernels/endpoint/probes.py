@@ -17,6 +17,7 @@ from .wire import WireError, plain
 
 FEW_WORDS = 8
 SHORT_OUTPUT = 16
+LONG_OUTPUT = 128
 LOOKS = 3
 NAMED_MODELS = 8
 LOOK_S = 0.4
@@ -137,7 +138,7 @@ async def hang_up(asker: Asker, mix: Mix, pids: tuple[int, ...]) -> dict[str, An
     """
     idle = await _cores(pids)
     tally = Tally(Ratio())
-    task = asyncio.create_task(asker.ask(tally, mix.prompt, mix.output))
+    task = asyncio.create_task(asker.ask(tally, mix.prompt, max(mix.output, LONG_OUTPUT)))
     try:
         while tally.in_flight and not any(a.pieces for a in tally.in_flight.values()):
             await asyncio.sleep(CALM_S / 10)
