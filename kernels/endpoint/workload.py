@@ -105,10 +105,10 @@ class EndpointWorkload:
             self._known = asyncio.run(self._explore())
 
     async def _explore(self) -> Known:
-        from . import probes
-        from .load import Asker
-
         async with self._client() as client:
+            from . import probes
+            from .load import Asker
+
             listing = await probes.find_model(client, self.model_id)
             dialect = await probes.find_dialect(client, self.api, listing.model, self._prompts)
             asker = Asker(client, dialect, self._prompts, Scale())

@@ -13,21 +13,22 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from bench.catalogue import load_model
-from bench.kernels.decoder import weights
 
+WEIGHTS = Path("kernels/decoder/weights").absolute()
 OK = b"HTTP/1.1 200 OK\r\nServer: fake/1\r\nConnection: close\r\n\r\n"
 START_S = 60.0
 
 Body = dict[str, Any]
-Answer = Callable[[str, Body], AsyncIterator[bytes]]
+Answer = Callable[[str, Body], AsyncGenerator[bytes, None]]
 
 
 @dataclass
@@ -43,18 +44,35 @@ class Fake:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            path = head.split()[1]
-            size = [x for x in head.lower().splitlines() if x.startswith("content-length:")]
-            body = json.loads(await reader.readexactly(int(size[0].split()[1]))) if size else {}
-            self.asked.append((path, body, head))
-            async for part in self.answer(path, body):
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._reply(reader, writer)
+        finally:
+            writer.close()
+
+    async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        path = head.split()[1]
+        size = [x for x in head.lower().splitlines() if x.startswith("content-length:")]
+        body = json.loads(await reader.readexactly(int(size[0].split()[1]))) if size else {}
+        self.asked.append((path, body, head))
+        async with contextlib.aclosing(self.answer(path, body)) as parts:
+            async for part in parts:
                 writer.write(part)
                 await writer.drain()
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-            await writer.wait_closed()
+
+    async def live(self, ready: threading.Event, over: asyncio.Event) -> None:
+        """Serve until it is over; then end what is still being answered."""
+        listening = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.port = listening.sockets[0].getsockname()[1]
+        ready.set()
+        async with listening:
+            await over.wait()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def event(data: Any) -> bytes:
@@ -73,7 +91,7 @@ def last(prompt: int, completion: int, finish: str | None = "length", **details:
 MODELS = OK + json.dumps({"data": [{"id": "toy", "owned_by": "tests"}]}).encode()
 
 
-async def good(path: str, body: Body) -> AsyncIterator[bytes]:
+async def good(path: str, body: Body) -> AsyncGenerator[bytes, None]:
     """An honest server: a token per piece, named after the prompt's first word."""
     if path.endswith("/models"):
         yield MODELS
@@ -89,36 +107,22 @@ async def good(path: str, body: Body) -> AsyncIterator[bytes]:
 @pytest.fixture
 def fake() -> Iterator[Callable[[Answer], Fake]]:
     """Start a fake server that answers so."""
-    loops = []
+    started = []
 
     def start(answer: Answer = good) -> Fake:
-        server, ready = Fake(answer), threading.Event()
-        loop = asyncio.new_event_loop()
-
-        async def listen() -> None:
-            listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-            server.port = listening.sockets[0].getsockname()[1]
-            ready.set()
-
-        def live() -> None:
-            loop.run_until_complete(listen())
-            loop.run_forever()
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.run_until_complete(asyncio.sleep(0))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-        thread = threading.Thread(target=live)
+        server, ready, loop = Fake(answer), threading.Event(), asyncio.new_event_loop()
+        over = asyncio.Event()
+        thread = threading.Thread(target=loop.run_until_complete, args=(server.live(ready, over),))
         thread.start()
         assert ready.wait(5.0)
-        loops.append((loop, thread))
+        started.append((loop, over, thread))
         return server
 
     yield start
-    for loop, thread in loops:
-        loop.call_soon_threadsafe(loop.stop)
+    for loop, over, thread in started:
+        loop.call_soon_threadsafe(over.set)
         thread.join(5.0)
+        loop.close()
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = (place / "log").open("w")
-    command = ["-m", "transformers.cli.transformers", "serve", "./micro", "--device", "cpu"]
+    code = f"from transformers.cli.serve import Serve; Serve('./micro', device='cpu', port={port})"
     process = subprocess.Popen(
-        [sys.executable, *command, "--dtype", "float32", "--port", str(port)],
+        [sys.executable, "-c", code],
         cwd=place,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -170,30 +174,41 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def write_model(place: Path) -> None:
     """The shipped model as Hugging Face lays it out: a token is a byte, nothing is merged."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    shape = load_model("micro").config
-    letters = {letter: byte for byte, letter in bytes_to_unicode().items()}
-    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    place.mkdir()
+    tokenizer = Tokenizer(models.BPE(vocab=letters_of_bytes(), merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(place)
-    LlamaConfig(
-        architectures=["LlamaForCausalLM"],
-        hidden_size=shape["d_model"],
-        num_hidden_layers=shape["n_layers"],
-        num_attention_heads=shape["n_heads"],
-        num_key_value_heads=shape["n_kv_heads"],
-        head_dim=shape["head_dim"],
-        intermediate_size=shape["d_ffn"],
-        vocab_size=shape["vocab_size"],
-        max_position_embeddings=shape["max_context"],
-        rms_norm_eps=shape["norm_eps"],
-        tie_word_embeddings=shape["tied_head"],
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    ).save_pretrained(place)
-    shutil.copy(weights.resolve("shipped:micro"), place / "model.safetensors")
+    tokenizer.save(str(place / "tokenizer.json"))
+    known = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
+    (place / "tokenizer_config.json").write_text(known)
+    (place / "config.json").write_text(json.dumps(config(load_model("micro").config)))
+    shutil.copy(WEIGHTS / "micro.safetensors", place / "model.safetensors")
+
+
+def letters_of_bytes() -> dict[str, int]:
+    """Every byte as byte-level tokenizers write it: printable ones as they are, others above."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {
+        chr(256 + index): byte for index, byte in enumerate(others)
+    }
+
+
+def config(shape: dict[str, Any]) -> dict[str, Any]:
+    """Our shape in the words of a Llama's config.json."""
+    names = {
+        "hidden_size": "d_model",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "num_key_value_heads": "n_kv_heads",
+        "head_dim": "head_dim",
+        "intermediate_size": "d_ffn",
+        "vocab_size": "vocab_size",
+        "max_position_embeddings": "max_context",
+        "rms_norm_eps": "norm_eps",
+        "rope_theta": "rope_theta",
+        "tie_word_embeddings": "tied_head",
+    }
+    fixed = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu"}
+    tokens = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
+    return fixed | tokens | {theirs: shape[ours] for theirs, ours in names.items()}

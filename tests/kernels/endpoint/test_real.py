@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.kernels.decoder import weights
 from bench.kernels.endpoint.workload import EndpointWorkload
 
-from .conftest import Real
+from .conftest import WEIGHTS, Real
 
 pytestmark = pytest.mark.slow
 
@@ -54,10 +53,7 @@ def test_what_runs_is_on_record(prepared: EndpointWorkload, real: Real) -> None:
 
 def test_the_same_model_gives_the_same_text(real: Real) -> None:
     """The golden continuation of the shipped weights comes out of the server."""
-    record = json.loads(
-        weights.resolve("shipped:micro").with_name("micro_golden.json").read_text("utf-8")
-    )
-    golden = record["golden"][0]
+    golden = json.loads((WEIGHTS / "micro_golden.json").read_text("utf-8"))["golden"][0]
     asked = {"prompt": golden["prompt"], "max_tokens": len(golden["continuation"])}
     body = {"model": real.model, "temperature": 0, **asked}
     request = urllib.request.Request(
@@ -100,7 +96,7 @@ def test_prompts_have_the_length_asked_for(prepared: EndpointWorkload) -> None:
 def test_poisson_arrivals_and_the_chat_api(real: Real) -> None:
     """No chat template exists for these weights: the refusal names it, nothing crashes."""
     chat = EndpointWorkload(real.url, model_id=real.model, prompt=16, output=4, api="chat")
-    with pytest.raises(ValueError, match="does not serve chat of ./micro"):
+    with pytest.raises(ValueError, match=r"does not serve chat of \./micro"):
         chat.prepare()
     poisson = EndpointWorkload(
         real.url, model_id=real.model, prompt=16, output=4, load="poisson", rate_hz=4.0
