@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,13 +73,20 @@ def run_all(request: AllRequest) -> int:
     choice = default_kernel(target)
     if target.card is None:
         say(console, choice.note)
+    session = Session(request, console, target, market, profiles, choice=choice)
+    return on_device(request, target, plan=session.show_plan, work=session.run)
+
+
+def on_device(
+    request: AllRequest, target: Target, *, plan: Callable[[], int], work: Callable[[], int]
+) -> int:
+    """The plan for --dry-run, else the work while nobody else uses the device: its exit status."""
     try:
-        session = Session(request, console, target, market, profiles, choice=choice)
         if request.dry_run:
-            return session.show_plan()
+            return plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
             await_device(target.facts, wait=request.wait)
-            return session.run()
+            return work()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
