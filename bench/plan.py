@@ -11,7 +11,6 @@ from bench.phases import group_s
 from bench.records.record import Step
 from bench.records.run import GradeName, SensorFacts
 
-
 Phases = Mapping[str, Sequence[str]]
 """The phases that each workload can run alone, by its name."""
 

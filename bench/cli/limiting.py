@@ -71,7 +71,8 @@ class SimulatedLimiter:
         if interrupted():
             return None
         card, facts = limited(self._card, watts), self._target.facts
-        truth = None if facts.truth is None else card.truth
+        names = facts.truth
+        truth = None if names is None else {name: card.truth[name] for name in names}
         return replace(
             self._target, card=card, facts=replace(facts, power_limit_w=watts, truth=truth)
         )
