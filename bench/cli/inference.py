@@ -18,8 +18,7 @@ from bench.records.run import DeviceFacts, Truth, WorkloadFacts
 from bench.roofline import decode_bytes, fits
 
 if TYPE_CHECKING:
-    from bench.records.market import GpuProfile, ModelConfig
-    from bench.simulate import Card
+    from bench.records.market import GpuProfile, ModelConfig, SimulatedLoad
 
 DECODE_STEPS = 256
 MIX = 1024
@@ -51,13 +50,22 @@ class Inference:
     arguments: JsonObject
 
 
-def default_inference(device: DeviceFacts, model: ModelConfig, card: Card | None) -> Inference:
-    """What ``bench all`` infers: the priced operating point on a GPU, offline decode on a CPU."""
+def default_inference(
+    device: DeviceFacts, gpu: GpuProfile | None, model: ModelConfig
+) -> Inference:
+    """What ``bench all`` infers: the priced operating point on a GPU, offline decode on a CPU.
+
+    A simulated card computes in the precision that its profile states.
+    """
     if device.kind == "cpu":
         return Inference("decode", model, CPU_DECODE)
-    if card is not None and "prefill" not in card.truth:
-        return Inference("decode", model, GPU_DECODE)
-    return Inference("serve", model, GPU_SERVE)
+    if device.kind != "sim":
+        return Inference("serve", model, GPU_SERVE)
+    loads = _loads(gpu)
+    precision = loads["decode"].config["precision"]
+    if "prefill" not in loads:
+        return Inference("decode", model, {**GPU_DECODE, **_point(loads["decode"])})
+    return Inference("serve", model, {**GPU_SERVE, "precision": precision})
 
 
 def default_model(device: DeviceFacts, gpu: GpuProfile | None, asked: str | None) -> ModelConfig:
@@ -65,9 +73,7 @@ def default_model(device: DeviceFacts, gpu: GpuProfile | None, asked: str | None
     from bench.catalogue import load_model
 
     if device.kind == "sim":
-        assert gpu is not None, "a simulated card comes from a profile"
-        assert gpu.simulation is not None, "only a profile with a simulation becomes a card"
-        simulated = gpu.simulation.loads["decode"].config["model"]
+        simulated = _loads(gpu)["decode"].config["model"]
         if asked not in (None, simulated):
             raise Refusal(USAGE, f"--model {asked}: {device.name} simulates {simulated} only")
         return load_model(simulated)
@@ -116,14 +122,11 @@ def simulated(gpu: GpuProfile, inference: Inference) -> Simulated:
 
 
 def _decode(gpu: GpuProfile, inference: Inference) -> Simulated:
-    assert gpu.simulation is not None
-    stated = gpu.simulation.loads["decode"]
-    config = {"model": stated.config["model"], **inference.arguments}
-    if inference.arguments == GPU_DECODE:
-        rate = stated.units_per_s.value
-        truth = Truth(stated.watts.value / rate, rate)
-        return Simulated({"decode": truth}, _facts("decode", {**config, **stated.config}))
-    given = inference.arguments
+    loads, given = _loads(gpu), inference.arguments
+    config = {"model": loads["decode"].config["model"], **given}
+    if "prefill" not in loads and _point(loads["decode"]).items() <= given.items():
+        rate, watts = loads["decode"].units_per_s.value, loads["decode"].watts.value
+        return Simulated({"decode": Truth(watts / rate, rate)}, _facts("decode", config))
     asked = _asked(inference, given["context"], given["steps"], given["batch"])
     rows = _require_room(gpu, asked)
     step = scale_of(gpu, asked.model).decode(asked.precision, rows, asked.mean_context)
@@ -178,6 +181,17 @@ def _require_room(gpu: GpuProfile, asked: Asked) -> int:
     if (reason := why_not(gpu, asked)) is not None:
         raise ValueError(reason)
     return asked.batch
+
+
+def _loads(gpu: GpuProfile | None) -> dict[str, SimulatedLoad]:
+    assert gpu is not None, "a simulated card comes from a profile"
+    assert gpu.simulation is not None, "only a profile with a simulation becomes a card"
+    return gpu.simulation.loads
+
+
+def _point(load: SimulatedLoad) -> JsonObject:
+    """The point that a stated load stands for."""
+    return {name: value for name, value in load.config.items() if name != "model"}
 
 
 def _facts(name: str, config: JsonObject) -> WorkloadFacts:

@@ -89,6 +89,7 @@ class _CardLimiter:
         """MeterError when the limit cannot be read."""
         self._limit = limit
         self._before = target.facts
+        self._inference = target.inference
         self._request = replace(request, gpu=target.facts.index)
         self._original_w = limit.asked_w()
 
@@ -102,7 +103,7 @@ class _CardLimiter:
         if found_w is None or abs(found_w - watts) > SAME_W:
             text = f"the limit left {watts:g} W before anything was measured"
             raise Refusal(ENVIRONMENT, f"{text}: see that nothing else sets it")
-        return target
+        return replace(target, inference=self._inference)
 
 
 class OperatedLimiter(_CardLimiter):

@@ -130,7 +130,9 @@ class Session:
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
-        self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
+        self.hashing = None
+        if request.hashes:
+            self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
         self.workloads = measured_on(request, target)
@@ -312,7 +314,7 @@ def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
         model = None
         if request.infers:
             model = default_model(target.facts, target.profile, request.model)
-            inference = default_inference(target.facts, model, target.card)
+            inference = default_inference(target.facts, target.profile, model)
             target = infer_on(target, inference)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
