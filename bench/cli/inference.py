@@ -50,9 +50,7 @@ class Inference:
     arguments: JsonObject
 
 
-def default_inference(
-    device: DeviceFacts, gpu: GpuProfile | None, model: ModelConfig
-) -> Inference:
+def default_inference(device: DeviceFacts, gpu: GpuProfile | None, model: ModelConfig) -> Inference:
     """What ``bench all`` infers: the priced operating point on a GPU, offline decode on a CPU.
 
     A simulated card computes in the precision that its profile states.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.inference import default_model
 from bench.cli.output import open_console, write_json
-from bench.cli.points import Given, Point, Server, points_of, unused
+from bench.cli.points import Given, Points, Server, points_of, unused
 from bench.cli.refusal import USAGE, Refusal
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, infer_on
@@ -139,21 +139,22 @@ class _Inferring:
         market: MarketProfile,
         profiles: Profiles,
         scenario: str,
-        points: Sequence[Point],
+        points: Points,
     ) -> None:
         self._request = request
         self._console = console
         self._market = market
         self._profiles = profiles
         self._scenario = scenario
-        self._points = [point.name for point in points]
+        self._common = points.common
+        self._points = list(points.named)
         self._targets: dict[str, Target] = {}
         self._refused: dict[str, Refusal] = {}
-        for point in points:
+        for name, inference in points.named.items():
             try:
-                self._targets[point.name] = infer_on(target, point.inference)
+                self._targets[name] = infer_on(target, inference)
             except Refusal as refusal:
-                self._refused[point.name] = refusal
+                self._refused[name] = refusal
         if not self._targets:
             raise next(iter(self._refused.values()))
         self._series = Series(request, self._session)
@@ -203,7 +204,9 @@ class _Inferring:
     def _conclude(self) -> int:
         """What was measured is shown and written, however it ended."""
         runs = [self._runs[name] for name in self._points if name in self._runs]
-        table = sheet(runs, self._scenario)
+        model = None if self._profiles.model is None else self._profiles.model.name
+        what = [self._scenario, model, self._common]
+        table = sheet(runs, " ".join(part for part in what if part))
         if not self._many:
             measured = self._series.done[0].measured
             show(measured.record, measured.saved, self._console)

@@ -103,29 +103,41 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One operating point by the name that its row and its messages bear."""
+class Points:
+    """Operating points by the names that their rows bear, in order: what differs between them.
 
-    name: str
-    inference: Inference
+    ``common`` is what they share, such as "bf16 1024/1024".
+    """
+
+    common: str
+    named: dict[str, Inference]
 
 
 def points_of(
     scenario: str, given: Given, model: ModelConfig | None, *, cpu: bool, server: Server | None
-) -> list[Point]:
-    """Every point asked for, in order; Refusal for a list that makes no sense."""
+) -> Points:
+    """Every point asked for; Refusal for a list that makes no sense."""
     kind = scenario if server is None else "endpoint"
     slo_s = _slo(given.slo_tpot)
     axes = list(_axes(kind, given, cpu=cpu))
     if (count := math.prod(map(len, axes))) > MOST_POINTS:
         raise Refusal(USAGE, f"{count} points: give lists of at most {MOST_POINTS} in all")
-    points = []
-    for parts in itertools.product(*axes):
-        values = {name: value for part in parts for name, value in part.items()}
-        workload = "endpoint" if server else WORKLOAD[scenario]
-        inference = Inference(workload, model, _arguments(workload, values, slo_s, server))
-        points.append(Point(_name(values, server), inference))
-    return points
+    workload = "endpoint" if server else WORKLOAD[scenario]
+    points = [
+        {name: value for part in parts for name, value in part.items()}
+        for parts in itertools.product(*axes)
+    ]
+    told = [_told(values, in_flight=server is not None) for values in points]
+    shared = set.intersection(*map(set, told))
+    names = [" ".join(part for part in parts if part not in shared) for parts in told]
+    common = " ".join(part for part in told[0] if part in shared)
+    return Points(
+        common,
+        {
+            name or common: Inference(workload, model, _arguments(workload, each, slo_s, server))
+            for name, each in zip(names, points, strict=True)
+        },
+    )
 
 
 def unused(scenario: str, given: Given, *, server: bool) -> list[str]:
@@ -206,17 +218,17 @@ def _arguments(
     return values
 
 
-def _name(values: JsonObject, server: Server | None) -> str:
-    """A point in a few characters: "bf16 b64 1024/1024 ragged"."""
+def _told(values: JsonObject, *, in_flight: bool) -> list[str]:
+    """A point in words of its own: "bf16", "b64", "1024/1024", "ragged"."""
     batch = values.get("batch", 1)
-    parts = [
-        values.get("precision"),
-        "b?" if batch is None else f"{'b' if server is None else 'c'}{batch}",
-        f"c{values['context']}" if "context" in values else None,
-    ]
+    rows = None if batch is None else f"{'c' if in_flight else 'b'}{batch}"
+    parts = [values.get("precision"), rows]
+    if "context" in values:
+        parts.append(f"context {values['context']}")
     if "output" in values:
         parts.append(f"{values['prompt']}/{values['output']}")
     elif "prompt" in values:
-        parts.append(f"p{values['prompt']}")
-    parts.append("ragged" if values.get("ragged") else None)
-    return " ".join(part for part in parts if part)
+        parts.append(f"prompt {values['prompt']}")
+    if "ragged" in values:
+        parts.append("ragged" if values["ragged"] else "fixed")
+    return [part for part in parts if part]

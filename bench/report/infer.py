@@ -5,6 +5,7 @@ Points of different tiers are never ranked together: an engine's tokens are not 
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,18 @@ from dataclasses import dataclass
 from bench.predict.standing import front
 from bench.records.journal import JsonObject
 from bench.records.record import RunRecord
-from bench.records.run import Boundary, Estimate, Metrics, WorkloadRecord
+from bench.records.run import Boundary, Estimate, WorkloadRecord
 from bench.report.sheet import Cell, Column, Sheet
 from bench.report.text import half_width, per_unit, rate
 from bench.stats import best_of
 
 TRUSTED = ("valid", "labelled")
-KNEE, LEAST, FRONT = "knee", "least J/token", "front"
+KNEE, LEAST, FRONT = "knee", "least J", "front"
 KNEE_SHARE = 0.5
 """Beyond the knee a further row brings less than this share of what the first rows bring each."""
 MILLI = 1e-3
+WORK = ("model", "context", "mix", "prompt", "output", "ragged")
+"""What of a point's configuration says which work it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +69,36 @@ def rates(workload: WorkloadRecord) -> Rates:
         return Rates(known.mid, None, known.mid, None)
     mix, tpot = workload.config.get("mix"), workload.metrics.tpot_s
     inward = known.mid * mix["in_tokens"] / mix["out_tokens"] if mix else None
-    return Rates(
-        inward, known.mid, known.mid + (inward or 0.0), 1 / tpot["p50"] if tpot else None
-    )
+    batch = workload.config.get("batch")
+    user = 1 / tpot["p50"] if tpot else known.mid / batch if batch else None
+    return Rates(inward, known.mid, known.mid + (inward or 0.0), user)
 
 
-def sheet(runs: Sequence[PointRun], scenario: str) -> Sheet:
-    """A row a point; the notes say what the marks mean and why a point has no figures."""
+def sheet(runs: Sequence[PointRun], what: str) -> Sheet:
+    """A row a point of ``what``, scenario and all that the points share."""
     columns = (
         Column("point", "point"),
         Column("in", "in", "tok/s", 4, optional=True),
         Column("out", "out", "tok/s", 4),
         Column("total", "total", "tok/s", 4, optional=True),
-        Column("user", "user", "tok/s"),
-        Column("joules", "energy", "J/token"),
-        Column("joules_percent", "energy ±", "%", 2),
-        Column("ttft", "TTFT p50", "ms"),
-        Column("tpot", "TPOT p50", "ms"),
-        Column("tpot_p99", "p99", "ms"),
+        Column("user", "a user", "tok/s"),
+        Column("joules", "energy", "J/tok"),
+        Column("joules_percent", "±", "%", 2),
+        Column("ttft", "TTFT", "p50 ms"),
+        Column("tpot", "TPOT", "p50 ms"),
+        Column("tpot_p99", "TPOT", "p99 ms"),
         Column("watts", "power", "W", optional=True),
         Column("mfu", "MFU", "%", optional=True),
         Column("mbu", "MBU", "%", optional=True),
         Column("roofline", "roofline", "%", optional=True),
-        Column("tier", "tier"),
+        Column("tier", "tier", optional=True),
         Column("marks", "marks"),
         Column("run", "run"),
     )
     marks = marked(runs)
     rows = tuple((each.name, *_cells(each), *_ends(each, marks)) for each in runs)
     records = [each.record for each in runs if each.record is not None]
-    title = f"{scenario} on {records[0].device.name}"
+    title = f"{what} on {records[0].device.name}"
     return Sheet(title, _boundary(runs), columns, rows, tuple(_notes(runs, marks)))
 
 
@@ -120,21 +123,17 @@ def point_line(run: PointRun) -> str:
 def marked(runs: Sequence[PointRun]) -> dict[str, tuple[str, ...]]:
     """The marks of each point by its name: knee, least J/token, on the three-axis front.
 
-    Each within a tier: a workload's fallback or an engine stands in a ranking of its own.
+    Each among points of one tier that do the same work; batch and precision may differ.
     """
     found: defaultdict[str, list[str]] = defaultdict(list)
-    tiers: defaultdict[str | None, list[PointRun]] = defaultdict(list)
+    alike: defaultdict[str, list[PointRun]] = defaultdict(list)
     for run in runs:
         if (workload := run.trusted) is not None:
-            tiers[workload.tier].append(run)
-    for alike in tiers.values():
-        for name in _knees(alike):
-            found[name].append(KNEE)
-        if len(alike) > 1:
-            for name in _thriftiest(alike):
-                found[name].append(LEAST)
-            for name in _front(alike):
-                found[name].append(FRONT)
+            alike[repr((workload.tier, _work(workload.config)))].append(run)
+    for group in alike.values():
+        for mark, names in ((KNEE, _knees), (LEAST, _thriftiest), (FRONT, _front)):
+            for name in names(group):
+                found[name].append(mark)
     return {name: tuple(marks) for name, marks in found.items()}
 
 
@@ -144,7 +143,7 @@ def knee(batches: Mapping[int, float]) -> int | None:
     ``batches`` are tokens a second by rows. None where that is never seen.
     """
     rows = sorted(batches)
-    for low, high in zip(rows, rows[1:], strict=False):
+    for low, high in itertools.pairwise(rows):
         each = (batches[high] - batches[low]) / (high - low)
         if each < KNEE_SHARE * batches[rows[0]] / rows[0]:
             return low
@@ -152,12 +151,13 @@ def knee(batches: Mapping[int, float]) -> int | None:
 
 
 def _knees(runs: Sequence[PointRun]) -> Iterator[str]:
-    """Of every group of points that differ by their batch alone."""
+    """Of every precision."""
     groups: defaultdict[str, dict[int, PointRun]] = defaultdict(dict)
     for run in runs:
-        config = _config(run)
+        assert run.trusted is not None
+        config = run.trusted.config
         if isinstance(config.get("batch"), int):
-            groups[repr(_without_batch(config))][config["batch"]] = run
+            groups[str(config.get("precision"))][config["batch"]] = run
     for group in groups.values():
         if (rows := knee({batch: _out(run) for batch, run in group.items()})) is not None:
             yield group[rows].name
@@ -187,15 +187,9 @@ def _front(runs: Sequence[PointRun]) -> Iterator[str]:
                 yield name
 
 
-def _config(run: PointRun) -> JsonObject:
-    assert run.trusted is not None
-    return run.trusted.config
-
-
-def _without_batch(config: JsonObject) -> list[tuple[str, object]]:
-    """What makes points alike but for their rows."""
-    kept = ("model", "precision", "context", "mix", "prompt", "output", "ragged")
-    return [(name, config[name]) for name in kept if name in config]
+def _work(config: JsonObject) -> list[object]:
+    """What makes the work of points alike: model, lengths, request mix."""
+    return [config.get(name) for name in WORK]
 
 
 def _out(run: PointRun) -> float:
@@ -240,7 +234,7 @@ def _notes(runs: Sequence[PointRun], marks: Mapping[str, tuple[str, ...]]) -> It
     if FRONT in seen:
         yield f"{FRONT}: no other point has more tok/s a user, more tok/s and fewer J/token at once"
     if len({w.tier for run in runs if (w := run.workload) is not None}) > 1:
-        yield "marks are within a tier: T0 eager, T1 torch, T2 and T3 engines"
+        yield "marks are within a tier: T0 eager, T1 torch-fast, T2 and T3 engines"
     reasons = {w.metrics.reason for run in runs if (w := run.workload) is not None}
     for reason in sorted(reason for reason in reasons if reason):
         yield f"no joules, or no absolute interval: {reason}"
