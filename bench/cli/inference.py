@@ -155,7 +155,11 @@ def _serve(gpu: GpuProfile, inference: Inference) -> Simulated:
         "model": asked.model.name,
         **given,
         "batch": rows,
-        "mix": {"in_tokens": asked.prompt, "out_tokens": asked.output},
+        "mix": {
+            "in_tokens": asked.prompt,
+            "out_tokens": asked.output,
+            "kind": given.get("mix", "fixed"),
+        },
     }
     truth = {
         "serve": found.step.truth(rows),

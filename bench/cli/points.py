@@ -164,7 +164,7 @@ def _axes(kind: str, given: Given, *, cpu: bool) -> Iterator[list[JsonObject]]:
         mixes = CPU_MIXES if cpu else GPU_MIXES
         yield [{"prompt": prompt, "output": output} for prompt, output in mixes]
     if kind == "mixed":
-        yield [{"ragged": False}, {"ragged": True}]
+        yield [{"mix": "fixed"}, {"mix": "ragged"}]
 
 
 def _listed(name: str, text: str) -> list[Any]:
@@ -214,7 +214,7 @@ def _arguments(
     if workload == "decode":
         return {"batch": 1, "steps": DECODE_STEPS, **values}
     if workload == "serve":
-        return {**values, "slo_tpot_s": slo_s if values["batch"] is None else None}
+        return {**values, **({"slo_tpot_s": slo_s} if values["batch"] is None else {})}
     return values
 
 
@@ -229,6 +229,5 @@ def _told(values: JsonObject, *, in_flight: bool) -> list[str]:
         parts.append(f"{values['prompt']}/{values['output']}")
     elif "prompt" in values:
         parts.append(f"prompt {values['prompt']}")
-    if "ragged" in values:
-        parts.append("ragged" if values["ragged"] else "fixed")
+    parts.append(values.get("mix"))
     return [part for part in parts if part]

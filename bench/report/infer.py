@@ -23,7 +23,7 @@ KNEE, LEAST, FRONT = "knee", "least J", "front"
 KNEE_SHARE = 0.5
 """Beyond the knee a further row brings less than this share of what the first rows bring each."""
 MILLI = 1e-3
-WORK = ("model", "context", "mix", "prompt", "output", "ragged")
+WORK = ("model", "context", "mix", "prompt", "output")
 """What of a point's configuration says which work it does."""
 
 
