@@ -20,7 +20,7 @@ def _apart(e: Evidence) -> Iterator[Code]:
             continue
         text = (
             f"{w.name}: prefill and decode alone come to {share:.2f} of the joules of the mix;"
-            " the slots were not in steady state, or a phase ran at another clock: lengthen --window"
+            " the slots were not in steady state, or a phase ran at another clock: raise --window"
         )
         yield label("PHASES_APART", text)
 
