@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from .config import ModelConfig
+from .moe import Experts
 
 Attend = Callable[[int, Tensor], Tensor]
 
@@ -55,10 +56,11 @@ class KVCache:
 
 
 class Layer(nn.Module):
-    """Weights of one block, query‖key‖value and gate‖up each in one matrix."""
+    """Weights of one block, query‖key‖value and gate‖up each in one matrix, or its experts."""
 
     q_norm: Tensor | None
     k_norm: Tensor | None
+    experts: Experts | None
 
     def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
@@ -74,6 +76,10 @@ class Layer(nn.Module):
         self.k_norm = weight(hd) if config.qk_norm else None
         self.o = weight(d, config.n_heads * hd)
         self.mlp_norm = weight(d)
+        self.experts = None
+        if config.n_experts is not None:
+            self.experts = Experts(config, device, dtype)
+            return
         self.gate_up = weight(2 * config.d_ffn, d)
         self.down = weight(d, config.d_ffn)
 
@@ -81,7 +87,6 @@ class Layer(nn.Module):
         """Views of the fused matrices under their Hugging Face names within the layer."""
         q, kv = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
         q_rows, k_rows, v_rows = torch.split(self.qkv.data, [q, kv, kv])
-        gate, up = self.gate_up.data.chunk(2)
         views = {
             "input_layernorm.weight": self.attention_norm.data,
             "self_attn.q_proj.weight": q_rows,
@@ -89,14 +94,22 @@ class Layer(nn.Module):
             "self_attn.v_proj.weight": v_rows,
             "self_attn.o_proj.weight": self.o.data,
             "post_attention_layernorm.weight": self.mlp_norm.data,
-            "mlp.gate_proj.weight": gate,
-            "mlp.up_proj.weight": up,
-            "mlp.down_proj.weight": self.down.data,
         }
         if self.q_norm is not None and self.k_norm is not None:
             views["self_attn.q_norm.weight"] = self.q_norm.data
             views["self_attn.k_norm.weight"] = self.k_norm.data
-        return views
+        if self.experts is not None:
+            return views | self.experts.named()
+        gate, up = self.gate_up.data.chunk(2)
+        mlp = {"gate_proj": gate, "up_proj": up, "down_proj": self.down.data}
+        return views | {f"mlp.{name}.weight": view for name, view in mlp.items()}
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """The gated MLP, or the mixture, of x [..., d]."""
+        if self.experts is not None:
+            return self.experts(x)
+        gate, up = F.linear(x, self.gate_up).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, self.down)
 
 
 class Decoder(nn.Module):
@@ -117,6 +130,7 @@ class Decoder(nn.Module):
         self.head = (
             self.embedding if config.tied_head else weight(config.vocab_size, config.d_model)
         )
+        self.windows = {config.window(index) for index in range(config.n_layers)}
         cos, sin = rope_table(config)
         self.cos, self.sin = cos.to(device, dtype), sin.to(device, dtype)
 
@@ -152,12 +166,13 @@ class Decoder(nn.Module):
         to, because a step masks it until it has overwritten it.
         """
         length = tokens.shape[1]
-        mask = self._window(length)
+        masks = {window: self._mask(length, window) for window in self.windows}
 
         def attend(index: int, heads: Tensor) -> Tensor:
             q, kv = self._split(heads)
             cache.write_prompt(index, first_row, kv)
             keys, values = kv.permute(2, 0, 3, 1, 4)
+            mask = masks[self.config.window(index)]
             return prompt_attention(q.transpose(1, 2), keys, values, mask).transpose(1, 2)
 
         turns = self.cos[:length, None], self.sin[:length, None]
@@ -172,13 +187,14 @@ class Decoder(nn.Module):
         ``span`` is 1 + the largest position, so that attention reads no slot beyond it; ``ragged``
         says that positions differ between rows, so that slots beyond a row's own are masked.
         """
-        seen = self._seen(positions, span, ragged)
+        seen = {window: self._seen(positions, span, ragged, window) for window in self.windows}
 
         def attend(index: int, heads: Tensor) -> Tensor:
             q, kv = self._split(heads[:, 0])
             cache.write_step(index, positions, kv)
             keys, values = cache.read(index, span)
-            return step_attention(q, keys, values, seen).unsqueeze(1)
+            mask = seen[self.config.window(index)]
+            return step_attention(q, keys, values, mask).unsqueeze(1)
 
         turns = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
         hidden = self._blocks(self.embedding[tokens].unsqueeze(1), turns, attend)
@@ -192,8 +208,7 @@ class Decoder(nn.Module):
         for index, layer in enumerate(self._layers()):
             heads = self._heads(layer, self._norm(x, layer.attention_norm), turns)
             x = x + F.linear(attend(index, heads).flatten(2), layer.o)
-            gate, up = F.linear(self._norm(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
+            x = x + layer.mlp(self._norm(x, layer.mlp_norm))
         return self._norm(x, self.norm)
 
     def _heads(self, layer: Layer, h: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
@@ -219,17 +234,17 @@ class Decoder(nn.Module):
     def _logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.head).float()
 
-    def _window(self, length: int) -> Tensor | None:
+    def _mask(self, length: int, window: int | None) -> Tensor | None:
         """Mask [S, S] of a prompt longer than the sliding window; None is plainly causal."""
-        window = self.config.sliding_window
         if window is None or length <= window:
             return None
         ones = torch.ones(length, length, dtype=torch.bool, device=self.device)
         return ones.tril() & ones.triu(1 - window)
 
-    def _seen(self, positions: Tensor, span: int, ragged: bool) -> Tensor | None:
+    def _seen(
+        self, positions: Tensor, span: int, ragged: bool, window: int | None
+    ) -> Tensor | None:
         """[B, span], true where a row sees a slot; None when every row sees all of them."""
-        window = self.config.sliding_window
         if not ragged and (window is None or span <= window):
             return None
         slots = torch.arange(span, device=self.device)
