@@ -80,7 +80,13 @@ def run_infer(request: InferRequest) -> int:
         say(console, note)
     profiles = replace(profiles, model=model)
     inferring = _Inferring(request, console, target, market, profiles, scenario, points)
-    return on_device(request, target, plan=inferring.show_plan, work=inferring.run)
+    return on_device(
+        request,
+        target,
+        plan=inferring.show_plan,
+        work=inferring.run,
+        endpoint=request.endpoint,
+    )
 
 
 def _check(request: InferRequest) -> None:

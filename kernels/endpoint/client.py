@@ -130,6 +130,8 @@ class Client:
             raise WireError(
                 "truncated", f"the connection broke amid an answer: {_why(error)}"
             ) from None
+        except aiohttp.ClientConnectorError as error:
+            raise WireError("unreachable", f"{path}: {error.os_error.strerror}") from None
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise WireError("unreachable", f"{path}: {_why(error)}") from None
         except aiohttp.ClientError as error:
