@@ -124,10 +124,10 @@ def read_usage(said: Any) -> Usage:
 
 def read_json(text: str | bytes) -> Any:
     """JSON as the standard has it (no NaN); WireError for anything else, however deep or long."""
+    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return STRICT.decode(shown)
     except (ValueError, RecursionError):
-        shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         raise WireError("malformed", f"no JSON: {plain(shown, 80)}") from None
 
 
@@ -167,3 +167,6 @@ def _count(said: dict[str, Any], key: str) -> int:
 
 def _no_number(name: str) -> float:
     raise ValueError(name)
+
+
+STRICT = json.JSONDecoder(parse_constant=_no_number)

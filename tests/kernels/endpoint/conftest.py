@@ -25,7 +25,7 @@ from bench.catalogue import load_model
 
 WEIGHTS = Path("kernels/decoder/weights").absolute()
 OK = b"HTTP/1.1 200 OK\r\nServer: fake/1\r\nConnection: close\r\n\r\n"
-START_S = 60.0
+START_S = 180.0
 
 Body = dict[str, Any]
 Answer = Callable[[str, Body], AsyncGenerator[bytes, None]]
