@@ -60,8 +60,8 @@ class Session:
     def refill(self, row: int, prompt: Sequence[int]) -> None:
         """Cache a new prompt in one row and pick its first token; the other rows are untouched.
 
-        The device is not waited for. A later ``rewind`` takes this row back to the end of this prompt.
-        Raises ValueError when the prompt is empty or leaves no slot for a step.
+        The device is not waited for. A later ``rewind`` takes this row back to the end of its new
+        prompt. Raises ValueError when the prompt is empty or leaves no slot for a step.
         """
         length = len(prompt)
         if not 0 < length < self.cache.capacity:
