@@ -112,7 +112,7 @@ def test_a_gpu_always_has_steps_queued_behind_a_wait(
     monkeypatch.setattr(timed, "CudaEdge", edges)
     device = torch.device("cuda")
     monkeypatch.setattr(type(session.decoder), "device", property(lambda _: device))
-    monkeypatch.setattr(session, "step", lambda: setattr(session, "span", session.span + 1))
+    monkeypatch.setattr(session, "step", lambda: setattr(session, "_places", [session.span + 1]))
     monkeypatch.setattr(session, "clear", session.rewind)
     ticks = iter(range(10_000))
     monkeypatch.setattr(timed.time, "monotonic", lambda: float(next(ticks)))
