@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .model import Decoder
 
 Check = tuple[str, bool, str]
+LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,16 @@ class Mix:
         """Most prompt and most output tokens of any request."""
         return self.prompt + _reach(self, self.prompt), self.output + _reach(self, self.output)
 
+    @property
+    def mean_context(self) -> float:
+        """Cached tokens of a slot before a step, mean over steps: long outputs count for more.
+
+        With n = output − 1 steps of a request: E[prompt] + E[n(n − 1) / 2] / E[n]; a uniform
+        whole number within ± r has variance r(r + 1) / 3.
+        """
+        steps, reach = self.output - 1, _reach(self, self.output)
+        return self.prompt + (steps - 1 + reach * (reach + 1) / 3 / steps) / 2
+
     def request(self, number: int) -> Request:
         """The lengths of one request."""
         if self.kind == "fixed":
@@ -97,7 +107,8 @@ class Prompts:
         rest = length - self._head
         random = _random(self._seed, _TEXT, number)
         if self._text is None:
-            return self._head_of(number) + random.integers(self._vocab, size=rest).tolist()
+            body: list[int] = random.integers(self._vocab, size=rest).tolist()
+            return self._head_of(number) + body
         start = int(random.integers(len(self._text)))
         rounds = self._text * (1 + (start + rest) // len(self._text))
         return self._head_of(number) + list(rounds[start : start + rest])

@@ -79,12 +79,14 @@ class Slots:
         """The rows whose last token exists, to be refilled now; asked once."""
         return self._due.pop(self.now, [])
 
-    def evict(self) -> int:
-        """Free the slot that is next to end, or has ended, and return its row."""
-        row = min(range(self.batch), key=self._ends)
-        rows = self._due[self._ends(row)]
-        rows.remove(row)
-        return row
+    def next_to_end(self) -> int:
+        """The row of the request that ends first, or has ended."""
+        return min(range(self.batch), key=self._ends)
+
+    def replace(self, row: int, request: Request) -> None:
+        """Give up the request in a slot for a new one."""
+        self._due[self._ends(row)].remove(row)
+        self.admit(row, request)
 
     def request(self, row: int) -> Request:
         """The request in a slot."""
@@ -94,9 +96,10 @@ class Slots:
         """Tokens of a slot that are cached: its prompt, and all produced ones but the last."""
         return self._requests[row].prompt_tokens + self.now - self._began[row]
 
-    def mean_context(self) -> float:
-        """Mean of ``cached`` over the slots."""
-        return sum(map(self.cached, range(self.batch))) / self.batch
+    def end(self, row: int) -> int:
+        """``cached`` of a slot when its request's last token exists."""
+        request = self._requests[row]
+        return request.prompt_tokens + request.output_tokens - 1
 
     def _ends(self, row: int) -> int:
         return self._began[row] + self._requests[row].output_tokens - 1
@@ -168,3 +171,12 @@ class Watch:
         if self._tpot_s or not self.steps:
             return self._tpot_s
         return [self._stepped_s / self.steps]
+
+    def phases(self) -> dict[str, float | int]:
+        """Seconds and tokens of prefills (prompt tokens) and of steps (generated tokens)."""
+        return {
+            "prefill_s": self.prefill_s,
+            "decode_s": self.decode_s,
+            "prefill_tokens": self.prefill_tokens,
+            "decode_tokens": self.steps * self.batch,
+        }

@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
-from .opened import Check, Opened, Setup, require_counts
+from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
 
 if TYPE_CHECKING:
     from .loops import Session
-
-LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare
 
 
 class DecodeWorkload:
