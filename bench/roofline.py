@@ -166,7 +166,7 @@ def _windowed_layers(config: Mapping[str, Any]) -> int:
     """Layers with the sliding window: each ``window_every``-th, from the first on."""
     if not config.get("sliding_window"):
         return 0
-    return math.ceil(config["n_layers"] / config.get("window_every", 1))
+    return -(-int(config["n_layers"]) // int(config.get("window_every", 1)))
 
 
 def prefill_work(

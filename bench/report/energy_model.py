@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.energy_model import CAPPED, Fit, Step
 from bench.records.run import Boundary
-from bench.report.sheet import Column, Sheet
+from bench.report.sheet import Cell, Column, Sheet
 from bench.roofline import tokens_per_s_per_mw
 
 PJ = 1e12
@@ -25,7 +25,7 @@ COLUMNS = (
 
 def sheet(steps: Sequence[Step], found: Fit, boundary: Boundary) -> Sheet:
     """A row for each of the steps that were fitted, in their order; shares are the model's."""
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for step, off in zip(steps, found.residuals, strict=True):
         whole = found.mid.joules(step)
         parts = (

@@ -63,6 +63,7 @@ class DecodeWorkload:
         self._data_profile: dict[str, Any] = {}
         self._prefill: dict[str, float | int] = {}
         self._host: dict[str, Any] = {}
+        self._roofs: dict[str, Any] = {}
         self._facts: list[Mapping[str, Any]] = []
         self._reported = 0
         self._step_s = 0.0
@@ -84,7 +85,7 @@ class DecodeWorkload:
         self._host = {"omp_wait_policy": wait_passively()}
         import torch
 
-        from . import capacity, data_profile, timed
+        from . import capacity, data_profile, roofs, timed
         from .loops import Session
 
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -103,6 +104,7 @@ class DecodeWorkload:
             device=device,
             word=word,
         )
+        self._roofs = roofs.measure(device, self.precision)
         decoder, text = self._load(device)
         self._prompts = data_profile.prompts(self.model, self.batch, self.context, self.seed, text)
         session = Session(decoder, self.batch, self.context + self.steps)
@@ -127,6 +129,9 @@ class DecodeWorkload:
         session = self._prepared()
         import torch
 
+        from . import roofs
+
+        work = {name: getattr(self, name) for name in ("precision", "batch", "context", "steps")}
         facts: dict[str, Any] = {
             "name": self.name,
             "backend": "torch",
@@ -136,6 +141,10 @@ class DecodeWorkload:
             "data_profile": self._data_profile,
             "sources": _own_sources() | self._sources,
             "prefill": self._prefill,
+            "roofs": self._roofs,
+            "work": roofs.decode_work(
+                self.model, **work, bytes_per_kv=session.cache.slots.element_size()
+            ),
             "launch_s": self._step_s,
             "steps_per_wait": self._group if self.device == "cuda" else 1,
         }
