@@ -68,11 +68,16 @@ class Setup:
         return torch.device(self.device)
 
     def load(self, device: torch.device) -> Opened:
-        """The decoder with its weights; ValueError for weights that cannot be used."""
+        """The decoder with its weights; ValueError for weights that cannot be used.
+
+        What the device reads and multiplies is measured first, while its memory is free.
+        """
         import torch
 
-        from . import weights
+        from . import roofs, weights
         from .model import Decoder
+
+        limits = roofs.measure(device, self.precision)
 
         path = None if self.weights is None else weights.resolve(self.weights)
         dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
@@ -80,14 +85,15 @@ class Setup:
         named = decoder.named_weights()
         if path is None:
             weights.initialise(named, self.model.n_layers, self.seed)
-            return Opened(self, decoder)
+            return Opened(self, decoder, limits)
         sources = weights.load(named, path)
         companion = path.with_name(f"{path.stem}_golden.json")
         if path.parent != weights.SHIPPED or not companion.is_file():
-            return Opened(self, decoder, sources)
+            return Opened(self, decoder, limits, sources)
         record = json.loads(companion.read_text(encoding="utf-8"))
         sources[companion.name] = weights.sha256(companion)
-        return Opened(self, decoder, sources, record["excerpt"].encode("latin-1"), record["golden"])
+        text = record["excerpt"].encode("latin-1")
+        return Opened(self, decoder, limits, sources, text, record["golden"])
 
     def release(self) -> None:
         """Hand the memory of what has been dropped back to the device."""
@@ -99,7 +105,8 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A decoder ready to run; ``sources`` are file name -> sha256 of its weights.
+    """A decoder ready to run; ``sources`` are file name -> sha256 of its weights, ``roofs`` what
+    its device can do (see ``roofs.measure``).
 
     ``text`` is what prompts are cut from, None for random ones; ``golden`` are the prompts that
     shipped weights must continue as recorded.
@@ -107,6 +114,7 @@ class Opened:
 
     setup: Setup
     decoder: Decoder
+    roofs: dict[str, Any]
     sources: dict[str, str] = field(default_factory=dict)
     text: bytes | None = None
     golden: Sequence[Mapping[str, Any]] = ()
@@ -136,7 +144,12 @@ class Opened:
         import torch
 
         own = {file.name: _sha256(file) for file in sorted(Path(__file__).parent.glob("*.py"))}
-        facts: dict[str, Any] = {"backend": "torch", "tier": "T0", "sources": own | self.sources}
+        facts: dict[str, Any] = {
+            "backend": "torch",
+            "tier": "T0",
+            "sources": own | self.sources,
+            "roofs": self.roofs,
+        }
         if self.setup.device == "cuda":
             facts["device_uuid"] = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
         return facts
