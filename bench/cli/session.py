@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
@@ -105,7 +106,8 @@ class Measured:
 class Session:
     """One run on a device that nobody else holds, of the kernel chosen, else the device's default.
 
-    Once it has measured, ``afterwards`` hears the signals that end a command.
+    ``decoding`` are arguments of the decoder in place of the device's own point. Once it has
+    measured, ``afterwards`` hears the signals that end a command.
     """
 
     def __init__(
@@ -117,9 +119,11 @@ class Session:
         profiles: Profiles,
         *,
         choice: Choice | None = None,
+        decoding: Mapping[str, Any] = MappingProxyType({}),
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
+        self.decoding = decoding
         self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
@@ -176,7 +180,9 @@ class Session:
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _rig(self) -> Rig:
-        return open_rig(self.request, self.target, self.profiles.model, self.hashing)
+        return open_rig(
+            self.request, self.target, self.profiles.model, self.hashing, self.decoding
+        )
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
