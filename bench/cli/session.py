@@ -180,9 +180,7 @@ class Session:
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _rig(self) -> Rig:
-        return open_rig(
-            self.request, self.target, self.profiles.model, self.hashing, self.decoding
-        )
+        return open_rig(self.request, self.target, self.profiles.model, self.hashing, self.decoding)
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
