@@ -132,12 +132,7 @@ class ModelConfig:
 
 def _problems(config: ModelConfig) -> Iterator[str]:
     """Lazily, so that a later rule may rely on the earlier ones."""
-    for key in _SIZES:
-        value = getattr(config, key)
-        if not _is_count(value):
-            yield f"{key} must be a whole number above 0, not {value!r}"
-        elif value > _MOST.get(key, _MOST_SIZE):
-            yield f"{key} must be at most {_MOST.get(key, _MOST_SIZE)}, not {value}"
+    yield from _size_problems(config)
     for key in ("rope_theta", "norm_eps"):
         value = getattr(config, key)
         if not _is_positive(value):
@@ -153,11 +148,18 @@ def _problems(config: ModelConfig) -> Iterator[str]:
         yield f"head_dim must be even for rotary positions, not {config.head_dim}"
     if config.sliding_window is not None and not _is_count(config.sliding_window):
         yield f"sliding_window must be a whole number above 0, not {config.sliding_window!r}"
-    if not _is_count(config.window_every):
-        yield f"window_every must be a whole number above 0, not {config.window_every!r}"
     yield from _expert_problems(config)
     if config.rope_scaling is not None:
         yield from _scaling_problems(config.rope_scaling)
+
+
+def _size_problems(config: ModelConfig) -> Iterator[str]:
+    for key in (*_SIZES, "window_every"):
+        value = getattr(config, key)
+        if not _is_count(value):
+            yield f"{key} must be a whole number above 0, not {value!r}"
+        elif value > _MOST.get(key, _MOST_SIZE):
+            yield f"{key} must be at most {_MOST.get(key, _MOST_SIZE)}, not {value}"
 
 
 def _expert_problems(config: ModelConfig) -> Iterator[str]:

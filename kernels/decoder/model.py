@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from .config import ModelConfig
+from .moe import Experts
 from .precision import Quantised, product
 from .reference import Rounded, unrounded
 
@@ -57,7 +58,7 @@ class KVCache:
 
 
 class Layer(nn.Module):
-    """Weights of one block, query‖key‖value and gate‖up each in one matrix."""
+    """Weights of one block, query‖key‖value and gate‖up each in one matrix, or its experts."""
 
     qkv: Tensor | Quantised
     o: Tensor | Quantised
@@ -65,6 +66,7 @@ class Layer(nn.Module):
     down: Tensor | Quantised
     q_norm: Tensor | None
     k_norm: Tensor | None
+    experts: Experts | None
 
     def __init__(
         self, config: ModelConfig, device: torch.device, dtype: torch.dtype, hollow: bool
@@ -80,9 +82,13 @@ class Layer(nn.Module):
         self.q_norm = weight(hd) if config.qk_norm else None
         self.k_norm = weight(hd) if config.qk_norm else None
         self.mlp_norm = weight(d)
+        self.experts = None
         if not hollow:
             self.qkv = weight((config.n_heads + 2 * config.n_kv_heads) * hd, d)
             self.o = weight(d, config.n_heads * hd)
+        if config.n_experts is not None:
+            self.experts = Experts(config, device, dtype)
+        elif not hollow:
             self.gate_up = weight(2 * config.d_ffn, d)
             self.down = weight(d, config.d_ffn)
 
@@ -99,16 +105,27 @@ class Layer(nn.Module):
             whole = getattr(self, matrix, None)
             if isinstance(whole, Tensor):
                 views |= zip(parts, torch.split(whole.data, list(parts.values())), strict=True)
-        return views
+        return views if self.experts is None else views | self.experts.named()
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """The gated MLP, or the mixture, of x [..., d]."""
+        if self.experts is not None:
+            mixed: Tensor = self.experts(x)
+            return mixed
+        gate, up = product(x, self.gate_up).chunk(2, dim=-1)
+        return product(F.silu(gate) * up, self.down)
 
 
 def fused(config: ModelConfig) -> dict[str, dict[str, int]]:
-    """Each matrix of a layer: the Hugging Face names it joins, with their rows."""
+    """Each matrix of a layer: the Hugging Face names it joins, with their rows; no experts."""
     d, q, kv = config.d_model, config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-    attention = {"q": q, "k": kv, "v": kv}
-    return {
-        "qkv": {f"self_attn.{name}_proj.weight": rows for name, rows in attention.items()},
+    attention = {
+        "qkv": {f"self_attn.{n}_proj.weight": rows for n, rows in (("q", q), ("k", kv), ("v", kv))},
         "o": {"self_attn.o_proj.weight": d},
+    }
+    if config.n_experts is not None:
+        return attention
+    return attention | {
         "gate_up": {f"mlp.{name}_proj.weight": config.d_ffn for name in ("gate", "up")},
         "down": {"mlp.down_proj.weight": d},
     }
@@ -146,6 +163,7 @@ class Decoder(nn.Module):
         self.head = (
             self.embedding if config.tied_head else weight(config.vocab_size, config.d_model)
         )
+        self.windows = {config.window(index) for index in range(config.n_layers)}
         cos, sin = rope_table(config)
         self.cos, self.sin = cos.to(device, dtype), sin.to(device, dtype)
 
@@ -187,12 +205,13 @@ class Decoder(nn.Module):
         to, because a step masks it until it has overwritten it.
         """
         length = tokens.shape[1]
-        mask = self._window(length)
+        masks = {window: self._mask(length, window) for window in self.windows}
 
         def attend(index: int, heads: Tensor) -> Tensor:
             q, kv = self._split(heads)
             cache.write_prompt(index, first_row, kv)
             keys, values = kv.permute(2, 0, 3, 1, 4)
+            mask = masks[self.config.window(index)]
             return prompt_attention(q.transpose(1, 2), keys, values, mask).transpose(1, 2)
 
         turns = self.cos[:length, None], self.sin[:length, None]
@@ -207,13 +226,14 @@ class Decoder(nn.Module):
         ``span`` is 1 + the largest position, so that attention reads no slot beyond it; ``ragged``
         says that positions differ between rows, so that slots beyond a row's own are masked.
         """
-        seen = self._seen(positions, span, ragged)
+        seen = {window: self._seen(positions, span, ragged, window) for window in self.windows}
 
         def attend(index: int, heads: Tensor) -> Tensor:
             q, kv = self._split(heads[:, 0])
             cache.write_step(index, positions, kv)
             keys, values = cache.read(index, span)
-            return step_attention(q, keys, values, seen).unsqueeze(1)
+            mask = seen[self.config.window(index)]
+            return step_attention(q, keys, values, mask).unsqueeze(1)
 
         turns = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
         hidden = self._blocks(self.embedding[tokens].unsqueeze(1), turns, attend)
@@ -228,8 +248,7 @@ class Decoder(nn.Module):
         for index, layer in enumerate(self.blocks()):
             heads = self._heads(layer, self._norm(x, layer.attention_norm), turns)
             x = x + product(attend(index, heads).flatten(2), layer.o)
-            gate, up = product(self._norm(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
-            x = x + product(F.silu(gate) * up, layer.down)
+            x = x + layer.mlp(self._norm(x, layer.mlp_norm))
         return self._norm(x, self.norm)
 
     def _heads(self, layer: Layer, h: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
@@ -255,17 +274,17 @@ class Decoder(nn.Module):
     def _logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.head).float()
 
-    def _window(self, length: int) -> Tensor | None:
+    def _mask(self, length: int, window: int | None) -> Tensor | None:
         """Mask [S, S] of a prompt longer than the sliding window; None is plainly causal."""
-        window = self.config.sliding_window
         if window is None or length <= window:
             return None
         ones = torch.ones(length, length, dtype=torch.bool, device=self.device)
         return ones.tril() & ones.triu(1 - window)
 
-    def _seen(self, positions: Tensor, span: int, ragged: bool) -> Tensor | None:
+    def _seen(
+        self, positions: Tensor, span: int, ragged: bool, window: int | None
+    ) -> Tensor | None:
         """[B, span], true where a row sees a slot; None when every row sees all of them."""
-        window = self.config.sliding_window
         if not ragged and (window is None or span <= window):
             return None
         slots = torch.arange(span, device=self.device)

@@ -35,7 +35,9 @@ class Experts(nn.Module):
     def named(self) -> dict[str, Tensor]:
         """Views under their Hugging Face names within a layer (those of Qwen3-MoE)."""
         views = {"mlp.gate.weight": self.router.data}
-        for expert, (gate_up, down) in enumerate(zip(self.gate_up.data, self.down.data, strict=True)):
+        for expert, (gate_up, down) in enumerate(
+            zip(self.gate_up.data, self.down.data, strict=True)
+        ):
             gate, up = gate_up.chunk(2)
             prefix = f"mlp.experts.{expert}."
             views[prefix + "gate_proj.weight"] = gate
@@ -59,7 +61,9 @@ class Experts(nn.Module):
         else:
             every = torch.zeros(len(flat), len(self.router), device=x.device)
             every.scatter_(1, experts, shares)
-            parts = zip(flat.split(DENSE_TOKENS), every.split(DENSE_TOKENS), strict=True)
+            parts = zip(
+                torch.split(flat, DENSE_TOKENS), torch.split(every, DENSE_TOKENS), strict=True
+            )
             mixed = torch.cat([_dense(self, tokens, share) for tokens, share in parts])
         return mixed.to(x.dtype).view_as(x)
 
