@@ -8,7 +8,7 @@ weight-only, a scale and a centre for every 128 weights of a row. Embedding, nor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -161,11 +161,12 @@ def _to_int4(weight: Tensor) -> tuple[Int4Weight, Tensor]:
 
 def pack(codes: Tensor) -> Tensor:
     """int32 codes [N, K] of 0 … 15 as the device's kernel wants them."""
+    packed: Tensor
     if codes.device.type == "cpu":
-        packed: Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
-        return packed
-    pairs = (codes[:, ::2] << 4 | codes[:, 1::2]).to(torch.uint8)
-    packed = torch.ops.aten._convert_weight_to_int4pack(pairs, _inner_tiles(codes.shape[1]))
+        packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
+    else:
+        pairs = (codes[:, ::2] << 4 | codes[:, 1::2]).to(torch.uint8)
+        packed = torch.ops.aten._convert_weight_to_int4pack(pairs, _inner_tiles(codes.shape[1]))
     return packed
 
 
@@ -215,14 +216,25 @@ def dequantised(weight: Quantised, first: int, rows: int) -> Tensor:
     """``rows`` rows from ``first`` on, in fp32, of what lies in memory; on CUDA eighths of rows."""
     part = slice(first, first + rows)
     if isinstance(weight, Fp8Weight):
-        return weight.values[part].float() * weight.scales.T[part]
-    if weight.packed.dim() == 2:  # a CPU's order depends on its vectors: ask the product itself
-        columns = 2 * weight.packed.shape[1]
-        return product(torch.eye(columns), weight).T[part]
-    codes = unpacked(weight.packed[first // 8 : (first + rows) // 8])
+        scaled: Tensor = weight.values[part].float() * weight.scales.T[part]
+        return scaled
+    if weight.packed.dim() == 2:
+        codes = _read_back(weight)[part]
+    else:
+        codes = unpacked(weight.packed[first // 8 : (first + rows) // 8]) - CENTRE
     scales = weight.scales[:, part].float().permute(2, 1, 0)
     scale, centre = scales.repeat_interleave(codes.shape[1] // scales.shape[2], dim=2)
-    return (codes - CENTRE) * scale + centre
+    return codes * scale + centre
+
+
+def _read_back(weight: Int4Weight) -> Tensor:
+    """Codes − 8 of a CPU's bytes, whose order depends on its vectors: the product of ones with
+    them, every scale 1 and every centre 0, which bf16 holds exactly.
+    """
+    units = torch.zeros_like(weight.scales)
+    units[..., 0] = 1.0
+    ones = torch.eye(2 * weight.packed.shape[1], dtype=torch.bfloat16)
+    return product(ones, Int4Weight(weight.packed, units)).T.float()
 
 
 def unpacked(packed: Tensor) -> Tensor:
