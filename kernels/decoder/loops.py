@@ -6,6 +6,7 @@ Timing, marks and stopping belong to whoever drives the session.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,14 @@ from torch import Tensor
 from .model import Decoder
 
 PREFILL_TOKENS = 16384  # per forward pass: bounds the activations, far above what fills a device
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Where every row of a session was: tokens, positions and logits, and the host's places."""
+
+    state: tuple[Tensor, ...]
+    places: tuple[int, ...]
 
 
 class Session:
@@ -35,7 +44,7 @@ class Session:
         self.made = torch.zeros((), dtype=torch.int64, device=device)
         self.lengths: tuple[int, ...] = ()
         self._places: list[int] = [0] * batch
-        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
+        self._start = tuple(part.clone() for part in self._state)
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> int:
@@ -52,7 +61,7 @@ class Session:
             self.logits[part] = self.decoder.prefill(tokens[part], last, self.cache, first)
         self._forget(tokens)
         self._pick()
-        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
+        self._start = tuple(part.clone() for part in self._state)
         self._places = list(self.lengths)
         return sum(self.lengths)
 
@@ -97,6 +106,35 @@ class Session:
             target.copy_(start)
         self._places = list(self.lengths)
 
+    def hold(self) -> Held:
+        """Where every row is now, to ``resume`` from."""
+        return Held(tuple(part.clone() for part in self._state), tuple(self._places))
+
+    @torch.inference_mode()
+    def resume(self, held: Held) -> None:
+        """Back to where ``hold`` was called; no row may have been refilled since."""
+        for target, kept in zip(self._state, held.state, strict=True):
+            target.copy_(kept)
+        self._places = list(held.places)
+
+    @torch.inference_mode()
+    def turn_to(self, places: Sequence[int]) -> None:
+        """Take each row to a place that it has been at since its prompt; logits stay behind.
+
+        The cache still holds what was decoded there, and decoding on makes the same tokens again.
+        """
+        self.positions.copy_(torch.tensor(places))
+        self.tokens.copy_(self.history.gather(1, self.positions[:, None])[:, 0])
+        self._places = list(places)
+
+    @torch.inference_mode()
+    def assume(self, lengths: Sequence[int]) -> None:
+        """Take each row to hold so many tokens, whatever its slots hold: to time steps, no more."""
+        self.lengths = tuple(lengths)
+        self.positions.copy_(torch.tensor(self.lengths))
+        self._start = tuple(part.clone() for part in self._state)
+        self._places = list(lengths)
+
     @torch.inference_mode()
     def clear(self) -> None:
         """Rewind, and forget every produced token but the first, which is the prefill's."""
@@ -111,7 +149,7 @@ class Session:
         return max(self._places)
 
     @property
-    def _state(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _state(self) -> tuple[Tensor, ...]:
         return self.tokens, self.positions, self.logits
 
     @property
