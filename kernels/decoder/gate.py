@@ -130,10 +130,19 @@ def _judge_rounded(
 
 
 def _reference(decoder: Decoder, trace: Trace, dtype: torch.dtype) -> Tensor:
-    """Reference logits [n, V] at the places where a trace's tokens were chosen."""
+    """Reference logits [n, V] at the places where a trace's tokens were chosen.
+
+    In fp32 it computes what the weights stand for; in 16 bits its activations suffer what the
+    decoder's do, so that a quantised rung is allowed its own rounding and no more.
+    """
     sequence = torch.tensor([trace.prompt + trace.tokens[:-1]], device=decoder.device)
     return reference.logits(
-        decoder.config, decoder.named_weights(), sequence, start=len(trace.prompt) - 1, dtype=dtype
+        decoder.config,
+        decoder.named_weights(),
+        sequence,
+        start=len(trace.prompt) - 1,
+        dtype=dtype,
+        rounded=reference.unrounded if dtype == torch.float32 else decoder.rounded,
     )[0]
 
 
