@@ -41,7 +41,7 @@ class ServeWorkload:
         device: Literal["cpu", "cuda"] = "cpu",
         *,
         model: Mapping[str, Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "fp8", "int4"] = "fp32",
         prompt: int | None = None,
         output: int | None = None,
         mix: Literal["fixed", "ragged"] = "fixed",
