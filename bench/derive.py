@@ -12,11 +12,12 @@ from bench.energy import Series, held_mean
 from bench.ledger import idle_power, metrics, windows
 from bench.phased import Measured, with_phases
 from bench.plan import GRADES
+from bench.predict.expected import with_roofs
 from bench.records.audit import HashLimit
 from bench.records.decision import Decision
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
-from bench.records.market import MarketProfile
+from bench.records.market import GpuProfile, MarketProfile
 from bench.records.record import Plan, Profiles, RunRecord, Software
 from bench.records.run import (
     Calibration,
@@ -90,6 +91,7 @@ class Raw:
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
     interrupted: bool = False
     started_at: str = ""
+    gpu: GpuProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def raw_of(facts: Sequence[Fact]) -> Raw:
         failures=failures,
         interrupted=interrupted,
         started_at=begun.started_at,
+        gpu=begun.profiles.gpu if begun.profiles else None,
     )
 
 
@@ -280,6 +283,7 @@ def _workload(
     figures = metrics(blocks, meter, raw.device, idle, book=book, launch_s=launch_s)
     if facts.unit == "token":
         figures = with_phases(figures, facts, Measured(raw.device, meter, idle, book, blocks))
+    figures = with_roofs(figures, facts, raw.gpu, raw.device.power_limit_w)
     return WorkloadRecord(
         name=facts.name,
         backend=facts.backend,

@@ -15,8 +15,13 @@ from bench.validity import (
     phases,
     planned,
     power,
+<<<<<<< HEAD
     sensor,
     serving,
+=======
+    roofs,
+    sensor,
+>>>>>>> d2ef0317c6051904a47415fce71151e98308bd9e
     sharing,
     work,
 )
@@ -29,6 +34,7 @@ RULES = (
     *course.RULES,
     *work.RULES,
     *phases.RULES,
+    *roofs.RULES,
     *instrument.RULES,
     *sensor.RULES,
     *power.RULES,
