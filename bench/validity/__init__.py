@@ -15,13 +15,9 @@ from bench.validity import (
     phases,
     planned,
     power,
-<<<<<<< HEAD
-    sensor,
-    serving,
-=======
     roofs,
     sensor,
->>>>>>> d2ef0317c6051904a47415fce71151e98308bd9e
+    serving,
     sharing,
     work,
 )

@@ -196,7 +196,7 @@ class EndpointWorkload:
         parts = {"ttft": tally.ttft_s, "tpot": tally.tpot_s}
         self._note(
             "request_latency",
-            {name: percentiles(part) if part else None for name, part in parts.items()},
+            {name: percentiles(part) if part else {"n": 0} for name, part in parts.items()},
         )
 
     async def _drive(
