@@ -11,6 +11,7 @@ from bench.catalogue.model import load_model
 from bench.catalogue.rooms import names
 from bench.catalogue.sets import apply_sets, parse_asic
 from bench.catalogue.tomlfile import ProfileError
+from bench.catalogue.weights import model_from_weights
 
 __all__ = [
     "ProfileError",
@@ -23,6 +24,7 @@ __all__ = [
     "load_market",
     "load_model",
     "median_asic",
+    "model_from_weights",
     "names",
     "parse_asic",
 ]

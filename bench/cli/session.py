@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
 from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
+from bench.cli.inference import default_inference, default_model
 from bench.cli.kernels import Choice, default_kernel, limit_of
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
@@ -27,7 +28,18 @@ from bench.cli.refusal import (
     Refusal,
 )  # fmt: skip
 from bench.cli.request import AllRequest, check_all
-from bench.cli.rig import Hashing, Rig, Target, choose_model, find_target, open_rig
+from bench.cli.rig import (
+    HASHED,
+    Hashing,
+    Rig,
+    Target,
+    find_target,
+    infer_on,
+    measured_on,
+    open_rig,
+    phases_of,
+)
+from bench.cli.served import server_pids
 from bench.cli.signals import Handler, deaf, interruptible
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
@@ -54,7 +66,6 @@ from bench.store import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-UNITS = {"sha256d": "hash", "decode": "token"}
 WAIT_POLL_S = 1.0
 FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
@@ -73,13 +84,29 @@ def run_all(request: AllRequest) -> int:
     choice = default_kernel(target)
     if target.card is None:
         say(console, choice.note)
+    session = Session(request, console, target, market, profiles, choice=choice)
+    return on_device(request, target, plan=session.show_plan, work=session.run)
+
+
+def on_device(
+    request: AllRequest,
+    target: Target,
+    *,
+    plan: Callable[[], int],
+    work: Callable[[], int],
+    endpoint: str | None = None,
+) -> int:
+    """The plan for --dry-run, else the work while nobody else uses the device: its exit status.
+
+    A server at the ``endpoint`` is no stranger there.
+    """
+    served = server_pids(endpoint, target.facts)
     try:
-        session = Session(request, console, target, market, profiles, choice=choice)
         if request.dry_run:
-            return session.show_plan()
+            return plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            await_device(target.facts, wait=request.wait)
-            return session.run()
+            await_device(target.facts, wait=request.wait, served=served)
+            return work()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
@@ -113,9 +140,12 @@ class Session:
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
-        self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
+        self.hashing = None
+        if request.hashes:
+            self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
+        self.workloads = measured_on(request, target)
         self.market = market
         self.profiles = profiles
         self.grade = GRADES[request.grade]
@@ -156,10 +186,11 @@ class Session:
         keep(record.meter, self.target.facts)
         return Measured(record, saved, outcome)
 
-    def show_plan(self, kernels: Sequence[str] = ()) -> int:
-        """--dry-run: show the plan, of each of these kernels if any, and measure nothing."""
+    def show_plan(self, runs: Sequence[str] = (), key: str = "runs") -> int:
+        """--dry-run: show the plan, of each of these runs if any, and measure nothing."""
         plan, meter = self.planned()
-        return show_plan(plan, meter, self.target.facts, self.request, self.console, kernels)
+        several = {key: tuple(runs)} if runs else {}
+        return show_plan(plan, meter, self.target.facts, self.request, self.console, several)
 
     def planned(self) -> tuple[Plan, MeterFacts]:
         """The plan, and the meter on which it depends: opened and closed again."""
@@ -169,19 +200,20 @@ class Session:
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _rig(self) -> Rig:
-        return open_rig(self.request, self.target, self.profiles.model, self.hashing)
+        return open_rig(self.request, self.target, self.hashing)
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
         return Protocol(
             self.grade,
-            self.request.workloads,
+            self.workloads,
             device=self.target.facts,
             meter=meter,
             window_s=self.request.window_s,
             setup_s={} if simulated else {**FIRST_SETUP_S, **remembered_setup()},
             facts=facts,
             made_at=stamp(started),
+            phases=phases_of(self.workloads),
         )
 
     def _plan(self, course: Protocol) -> Plan:
@@ -200,11 +232,12 @@ class Session:
 
     def _measure(self, rig: Rig, plan: Plan, course: Protocol, journal: Journal) -> Outcome:
         screen = open_screen(self.console)
-        watch = Commentary(screen, journal, rig.meter.facts(), UNITS, plan.blocks)
+        units = {name: "hash" if name in HASHED else "token" for name in self.workloads}
+        watch = Commentary(screen, journal, rig.meter.facts(), units, plan.blocks)
         window_s = plan.blocks * plan.block_s
         try:
             with interruptible(self.afterwards):
-                workers = rig.start_workers(self.request.workloads, window_s, plan.seed)
+                workers = rig.start_workers(self.workloads, window_s, plan.seed)
                 bench = Bench(
                     self.target.facts,
                     workers,
@@ -289,7 +322,11 @@ def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     prices = open_prices(request.market, request.sets, request.asic)
     try:
         target = find_target(request)
-        model = choose_model(request, target) if "decode" in request.workloads else None
+        model = None
+        if request.infers:
+            model = default_model(target.facts, target.profile, request.model)
+            inference = default_inference(target.facts, target.profile, model)
+            target = infer_on(target, inference)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
     return prices.market, target, Profiles(model, target.profile, prices.asics, prices.own)
@@ -310,15 +347,18 @@ def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
         raise Refusal(ENVIRONMENT, f"{text}: switch it off, or use --grade standard")
 
 
-def await_device(device: DeviceFacts, *, wait: bool) -> None:
-    """Refuse a card that other processes compute on, or wait until they have left."""
+def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:
+    """Refuse a card that other processes compute on, or wait until they have left.
+
+    Those of the server that is measured may stay.
+    """
     if device.kind != "gpu" or device.uuid is None:
         return
     from bench.meters.nvml import strangers
 
-    while pids := strangers(device.uuid):
+    while pids := set(strangers(device.uuid) or ()) - set(served):
         if not wait:
-            who = ", ".join(map(str, pids))
+            who = ", ".join(map(str, sorted(pids)))
             text = f"{device.name} is in use by process {who}: end it, or add --wait"
             raise Refusal(BUSY, text)
         time.sleep(WAIT_POLL_S)

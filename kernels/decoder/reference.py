@@ -2,13 +2,14 @@
 tricks. It shares the weights with the fast path and nothing else.
 
 Source of the architecture: Llama 3 (arXiv 2407.21783), RoPE (arXiv 2104.09864), GQA
-(arXiv 2305.13245); the frequency scaling is that of Llama 3.1's released ``rope_scaling``.
+(arXiv 2305.13245), mixtures (Mixtral, arXiv 2401.04088); the frequency scaling is that of
+Llama 3.1's released ``rope_scaling``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,8 +18,14 @@ from torch.nn import functional as F  # noqa: N812
 from .config import ModelConfig
 
 Weights = Mapping[str, Tensor]
+Rounded = Callable[[Tensor], Tensor]
 
 QUERIES = 512  # attended from at once: bounds the memory of a long context, changes no value
+
+
+def unrounded(x: Tensor) -> Tensor:
+    """Activations as they are."""
+    return x
 
 
 def logits(
@@ -28,10 +35,12 @@ def logits(
     *,
     start: int = 0,
     dtype: torch.dtype = torch.float32,
+    rounded: Rounded = unrounded,
 ) -> Tensor:
     """Logits [B, S − start, V] in fp32 of tokens [B, S], every position attending to its past.
 
     Weights are cast to ``dtype`` layer by layer, so a 16-bit model needs room for one layer only.
+    ``rounded`` is what the blocks' activations suffer before they are multiplied.
     """
     embedding = weights["model.embed_tokens.weight"]
     x = embedding[tokens].to(dtype)
@@ -39,15 +48,15 @@ def logits(
     for index in range(config.n_layers):
         prefix = f"model.layers.{index}."
         layer = {
-            name.removeprefix(prefix): weight.to(dtype)
-            for name, weight in weights.items()
+            name.removeprefix(prefix): weights[name].to(dtype)
+            for name in weights
             if name.startswith(prefix)
         }
-        h = _norm(x, layer["input_layernorm.weight"], config.norm_eps)
-        x = x + _attention(config, layer, h, turns)
-        h = _norm(x, layer["post_attention_layernorm.weight"], config.norm_eps)
-        gate = F.silu(h @ layer["mlp.gate_proj.weight"].T)
-        x = x + (gate * (h @ layer["mlp.up_proj.weight"].T)) @ layer["mlp.down_proj.weight"].T
+        h = rounded(_norm(x, layer["input_layernorm.weight"], config.norm_eps))
+        mixed = _attention(config, layer, h, turns, config.window(index))
+        x = x + rounded(mixed) @ layer["self_attn.o_proj.weight"].T
+        h = rounded(_norm(x, layer["post_attention_layernorm.weight"], config.norm_eps))
+        x = x + _mlps(layer, config.mlps(), config.experts_per_token, h, rounded)
     x = _norm(x[:, start:], weights["model.norm.weight"].to(dtype), config.norm_eps)
     head = embedding if config.tied_head else weights["lm_head.weight"]
     return (x @ head.to(dtype).T).float()
@@ -73,7 +82,30 @@ def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
 
 
-def _attention(config: ModelConfig, layer: Weights, h: Tensor, turns: Tensor) -> Tensor:
+def _mlps(
+    layer: Weights, names: Sequence[str], chosen: int | None, h: Tensor, rounded: Rounded
+) -> Tensor:
+    """The one gated MLP, or a mixture: expert by expert, what the tokens that chose it get."""
+    if chosen is None:
+        return _mlp(layer, names[0], h, rounded)
+    scores, experts = (h @ layer["mlp.gate.weight"].T).topk(chosen)
+    shares = scores.float().softmax(-1)
+    mixed = torch.zeros_like(h, dtype=torch.float32)
+    for expert, name in enumerate(names):
+        share = (shares * (experts == expert)).sum(-1)
+        at = share > 0
+        mixed[at] += share[at][:, None] * _mlp(layer, name, h[at], rounded).float()
+    return mixed.to(h.dtype)
+
+
+def _mlp(layer: Weights, name: str, h: Tensor, rounded: Rounded) -> Tensor:
+    gate, up = (h @ layer[f"{name}.{part}_proj.weight"].T for part in ("gate", "up"))
+    return rounded(F.silu(gate) * up) @ layer[f"{name}.down_proj.weight"].T
+
+
+def _attention(
+    config: ModelConfig, layer: Weights, h: Tensor, turns: Tensor, window: int | None
+) -> Tensor:
     def split(name: str, norm: str) -> Tensor:
         heads = h @ layer[f"self_attn.{name}.weight"].T
         heads = heads.view(*h.shape[:2], -1, config.head_dim)
@@ -88,22 +120,21 @@ def _attention(config: ModelConfig, layer: Weights, h: Tensor, turns: Tensor) ->
     mixed = []
     for first in range(0, h.shape[1], QUERIES):
         scores = (q[:, :, first : first + QUERIES] @ k.transpose(-1, -2)).float()
-        unseen = _unseen(config, first, *scores.shape[-2:], device=h.device)
+        unseen = _unseen(window, first, *scores.shape[-2:], device=h.device)
         scores = (scores / math.sqrt(config.head_dim)).masked_fill(unseen, -math.inf)
         mixed.append(scores.softmax(-1).to(v.dtype) @ v)
-    joined = torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
-    return joined @ layer["self_attn.o_proj.weight"].T
+    return torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
 
 
 def _unseen(
-    config: ModelConfig, first: int, queries: int, keys: int, *, device: torch.device
+    window: int | None, first: int, queries: int, keys: int, *, device: torch.device
 ) -> Tensor:
     """[queries, keys], true where the query at ``first`` + row must not see the key (column)."""
     query = torch.arange(first, first + queries, device=device)[:, None]
     key = torch.arange(keys, device=device)
     unseen = key > query
-    if config.sliding_window is not None:
-        unseen |= key <= query - config.sliding_window
+    if window is not None:
+        unseen |= key <= query - window
     return unseen
 
 
