@@ -90,7 +90,7 @@ Rate = Annotated[
 ]
 
 
-def infer_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
+def infer_command(  # noqa: PLR0917  # long: one parameter an option; Typer passes keywords
     scenario: Scenario = None,
     batch: Batch = None,
     context: Context = None,
@@ -136,14 +136,7 @@ def infer_command(  # noqa: PLR0917 - one parameter an option; Typer passes keyw
 
     request = InferRequest(
         scenario=None if scenario is None else scenario.value,
-        given=Given(
-            precision=precision,
-            batch=batch,
-            context=context,
-            prompt=prompt,
-            output=output,
-            slo_tpot=slo_tpot,
-        ),
+        given=Given(precision, batch, context, prompt, output, slo_tpot),
         weights=weights,
         endpoint=endpoint,
         model_id=model_id,

@@ -80,7 +80,7 @@ CPU_MIXES = ((32, 32), (128, 32), (32, 128))
 """Prompt and generated tokens of mixed requests, each with all of a length and ragged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Given:
     """The lists as given, null where an option was left out."""
 
