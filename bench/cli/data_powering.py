@@ -1,4 +1,4 @@
-"""One ``bench data-power`` from request to exit status: the same decoding on several kinds of data."""
+"""One ``bench data-power`` from request to exit status: a decoding point, several kinds of data."""
 
 from __future__ import annotations
 

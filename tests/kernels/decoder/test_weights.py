@@ -164,3 +164,27 @@ def test_initialisation_is_fan_in_and_seeded_per_tensor(build: Build) -> None:
     assert not torch.equal(gate, up)
     weights.initialise(named, 2, seed=4)
     assert not torch.equal(gate, before["model.layers.0.mlp.gate_proj.weight"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "mean", "std"),
+    [
+        ("zeros", 0.0, 0.0),
+        ("uniform01", 0.5, 12**-0.5),
+        ("uniform1e-3", 0.0, 1e-3 * 3**-0.5),
+        ("normal", 0.0, 1.0),
+        ("fan-in", 0.0, 1 / 8),
+    ],
+)
+def test_each_kind_is_drawn_from_its_own_distribution(kind: str, mean: float, std: float) -> None:
+    named = {"model.layers.0.mlp.up_proj.weight": torch.empty(512, 64), "n": torch.empty(64)}
+    weights.initialise(named, 2, 5, kind)
+    drawn = named["model.layers.0.mlp.up_proj.weight"]
+    assert float(drawn.mean()) == pytest.approx(mean, abs=0.02 * std)
+    assert float(drawn.std()) == pytest.approx(std, rel=0.02)
+    assert (named["n"] == 1).all()
+    again = {name: torch.empty_like(tensor) for name, tensor in named.items()}
+    weights.initialise(again, 2, 5, kind)
+    assert all(torch.equal(again[name], tensor) for name, tensor in named.items())
+    weights.initialise(again, 2, 6, kind)
+    assert torch.equal(again["model.layers.0.mlp.up_proj.weight"], drawn) == (kind == "zeros")
