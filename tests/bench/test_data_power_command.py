@@ -75,7 +75,7 @@ def dearer(record):
     return replace(record, workloads=(changed,))
 
 
-def test_a_kind_is_an_ordinary_run_of_decoding_alone(measured, record):
+def test_a_kind_is_an_ordinary_run_of_decoding_alone(measured):
     records = [load(path) for path in measured.glob("*.json")]
     assert len(records) == 2, "there and back"
     for each in records:
@@ -111,8 +111,8 @@ def test_the_json_and_the_table_say_the_same(standing, tmp_path, record):
     lines = (tmp_path / "d.csv").read_text().splitlines()
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     assert [next(iter(row.values())) for row in rows] == ["zeros", "fan-in"]
-    assert float(rows[0]["ratio"]) == pytest.approx(0.5)
-    assert rows[0]["run"] == "labelled"
+    assert float(rows[0]["of fan-in"]) == pytest.approx(0.5)
+    assert rows[0]["runs"] == "labelled"
 
 
 def test_a_dry_run_plans_all_kinds_and_measures_none(tmp_path, capsys):
