@@ -71,9 +71,7 @@ def decode(
 
 def poison(session: Session) -> None:
     """Fill every slot that no token has been cached in with NaN."""
-    slots = torch.arange(session.cache.capacity, device=session.decoder.device)
-    unwritten = slots >= session.positions[:, None]
-    session.cache.slots.masked_fill_(unwritten[None, None, :, None, :, None], torch.nan)
+    session.cache.fill_beyond(session.positions, torch.nan)
 
 
 @torch.inference_mode()

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from . import reference
 from .config import ModelConfig
+from .products import dense
 
 QUANTISED = ("fp8", "int4")
 GROUPS = (128, 64, 32)  # weights that share a scale: the largest of these that divides a row
@@ -178,7 +178,7 @@ def _inner_tiles(columns: int) -> int:
 def product(x: Tensor, weight: Tensor | Quantised) -> Tensor:
     """x [..., K] times a matrix [N, K], transposed: [..., N] in x's type."""
     if isinstance(weight, Tensor):
-        return F.linear(x, weight)
+        return dense(x, weight)
     rows = x.reshape(-1, x.shape[-1])
     if isinstance(weight, Fp8Weight):
         values, scales = _scaled(rows)
