@@ -107,7 +107,7 @@ class Layer(nn.Module):
     def mlp(self, x: Tensor) -> Tensor:
         """The gated MLP, or the mixture, of x [..., d]."""
         if self.experts is not None:
-            return self.experts(x)
+            return self.experts.forward(x)
         gate, up = F.linear(x, self.gate_up).chunk(2, dim=-1)
         return F.linear(F.silu(gate) * up, self.down)
 
