@@ -52,8 +52,8 @@ class Experts(nn.Module):
         a kernel for it that takes its bounds from the device, and else run through all of them.
         """
         flat = x.flatten(0, -2)
-        scores, experts = F.linear(flat, self.router).topk(self.chosen)
-        shares = scores.softmax(-1, dtype=torch.float32)
+        scores, experts = F.linear(flat.float(), self.router.float()).topk(self.chosen)
+        shares = scores.softmax(-1)
         if experts.numel() <= len(self.router):
             mixed = _gathered(self, flat, experts, shares)
         elif _groups(flat):

@@ -61,6 +61,18 @@ def test_the_tiny_profile_parses() -> None:
     assert ModelConfig.from_mapping(table["config"]).n_layers == 2
 
 
+def test_the_table_of_models_is_that_of_the_data(request: pytest.FixtureRequest) -> None:
+    text = (request.config.rootpath / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
+    told = {row[0].strip(" `"): row[2:] for row in rows if len(row) == 6}
+    assert set(told) == {file.stem for file in MODELS.glob("*.toml")}
+    for name, cells in told.items():
+        config = shipped(name)
+        counts = [config.n_params(), config.n_active(), 2 * config.kv_elements_per_token()]
+        assert [int(cell.replace(" ", "")) for cell in cells[:3]] == counts
+        assert float(cells[3]) == pytest.approx(2 * config.n_params() / 1e9, rel=0.2, abs=0.05)
+
+
 SCALING = {
     "factor": 8.0,
     "low_freq_factor": 1.0,
