@@ -8,34 +8,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.dry_run import AROUND_S
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.kernels import Choice, asked_kernels, default_kernel, limit_of, memory_key
 from bench.cli.output import open_console, write_json
-from bench.cli.refusal import BUSY, OK, STORAGE, Refusal
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target
-from bench.cli.session import (
-    Measured,
-    Session,
-    await_device,
-    exit_status,
-    open_world,
-    refuse_shared,
-)
-from bench.cli.signals import Noted, interruptible
-from bench.cli.sweeping import SEVERITY
-from bench.measure import Interrupted
-from bench.plan import total_seconds
+from bench.cli.series import Done, Series
+from bench.cli.session import Session, on_device, open_world, refuse_shared
+from bench.cli.signals import Handler, deaf
 from bench.records.market import MarketProfile
 from bench.records.record import Profiles, RunRecord
 from bench.report.hash import KernelRun, run_line, sheet
 from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.summary import show
-from bench.report.text import duration
 from bench.stats import Best, best_of
-from bench.store import Busy, StoreError, device_lock, remember_kernel, to_json
+from bench.store import remember_kernel, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,15 +47,6 @@ class HashRequest(AllRequest):
         return ("sha256d",)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One kernel and what came of it; ``status`` is what it alone would have exited with."""
-
-    run: KernelRun
-    status: int
-    measured: Measured
-
-
 def run_hash(request: HashRequest) -> int:
     """Everything ``bench hash`` does; raises Refusal with the status that fits."""
     check_all(request)
@@ -80,16 +59,7 @@ def run_hash(request: HashRequest) -> int:
         if note is not None:
             say(console, note)
     hashing = _Hashing(request, console, target, market, profiles, kernels)
-    try:
-        if request.dry_run:
-            return hashing.show_plan()
-        with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            await_device(target.facts, wait=request.wait)
-            return hashing.run()
-    except Busy as error:
-        raise Refusal(BUSY, str(error)) from error
-    except StoreError as error:
-        raise Refusal(STORAGE, str(error)) from error
+    return on_device(request, target, plan=hashing.show_plan, work=hashing.run)
 
 
 def _kernels(request: HashRequest, target: Target) -> tuple[tuple[str, ...], str]:
@@ -120,74 +90,35 @@ class _Hashing:
         self._profiles = profiles
         self._kernels = kernels
         self._all = request.kernel == "all"
-        self._noted = Noted()
-        self._done: list[Done] = []
-        self._ended: Refusal | None = None
+        self._series = Series(request, self._session)
+        self._runs: list[KernelRun] = []
 
     def run(self) -> int:
         """Measure each, compare, show, remember the thriftiest: the worst status of all."""
-        self._noted.listen()
-        try:
-            for kernel in self._kernels:
-                if not self._one(kernel):
-                    break
-        except Interrupted as interrupt:
-            self._noted.hear(interrupt.number, None)
-        except Refusal as refusal:
-            self._ended = refusal
-        except StoreError as error:
-            self._ended = Refusal(STORAGE, str(error))
+        self._series.run(self._kernels, self._tell)
         return self._conclude()
 
     def show_plan(self) -> int:
         """--dry-run: the steps of one kernel and the time of all; nothing is measured."""
-        session = self._session(self._kernels[0])
-        if not self._all:
-            return session.show_plan()
-        plan, meter = session.planned()
-        for step in plan.steps:
-            say(self._console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
-        seconds = len(self._kernels) * (AROUND_S + total_seconds(plan.steps))
-        watts = meter.constant_w or self._target.facts.power_limit_w
-        kwh = None if watts is None else watts * seconds / 3.6e6
-        listed = ", ".join(self._kernels)
-        say(self._console, f"these steps for each of {listed}: {duration(seconds)} in all")
-        document = {
-            "seconds": round(seconds, 3),
-            "kwh": kwh,
-            "device": self._target.facts.name,
-            "grade": plan.grade,
-            "kernels": self._kernels,
-            "steps": [asdict(step) for step in plan.steps],
-        }
-        write_json(self._request, json.dumps(document, indent=2) + "\n")
-        return OK
-
-    def _one(self, kernel: str) -> bool:
-        """Measure one kernel; whether to go on."""
-        with interruptible(self._noted.hear):
-            if self._noted.number is not None:
-                return False
-            measured = self._session(kernel).measured()
-        record, outcome = measured.record, measured.outcome
-        if outcome.interrupted is not None:
-            self._noted.hear(outcome.interrupted, None)
-        limit = limit_of(kernel, self._target)
-        run = KernelRun(_name(kernel, record), record, limit if isinstance(limit, str) else None)
-        self._done.append(Done(run, exit_status(record, outcome, self._request), measured))
         if self._all:
-            self._tell(run, measured)
-        lost = any(code.name == "GPU_LOST" for code in record.validity.codes)
-        return self._noted.number is None and not lost
+            return self._series.show_plan(self._kernels, "kernels", self._console)
+        return self._session(self._kernels[0], deaf).show_plan()
 
-    def _tell(self, run: KernelRun, measured: Measured) -> None:
+    def _tell(self, done: Done) -> None:
+        """One kernel was measured: among others, a line or two of it."""
+        limit = limit_of(done.name, self._target)
+        unlimited = limit if isinstance(limit, str) else None
+        run = KernelRun(_name(done.name, done.record), done.record, unlimited)
+        self._runs.append(run)
+        if not self._all:
+            return
         say(self._console, run_line(run))
         for code in run.record.validity.codes:
             if code.fatal:
                 say(self._console, f"FATAL {code.name}: {code.text}")
-        say(self._console, f"Saved {measured.saved}")
+        say(self._console, f"Saved {done.measured.saved}")
 
-    def _session(self, kernel: str) -> Session:
+    def _session(self, kernel: str, afterwards: Handler) -> Session:
         return Session(
             self._request,
             self._console,
@@ -195,38 +126,28 @@ class _Hashing:
             self._market,
             self._profiles,
             choice=Choice(kernel, ""),
-            afterwards=self._noted.hear,
+            afterwards=afterwards,
         )
 
     def _conclude(self) -> int:
         """What was measured is shown, written and learned from, however it ended."""
-        if not self._done:
-            number = self._noted.number or 0
-            early = Refusal(128 + number, "interrupted before anything was measured")
-            raise self._ended or early
-        runs = [done.run for done in self._done]
-        fastest, thriftiest = rank(runs)
-        table = sheet(runs, fastest, thriftiest)
+        fastest, thriftiest = rank(self._runs)
+        table = sheet(self._runs, fastest, thriftiest)
         if not self._all:
-            show(self._done[0].measured.record, self._done[0].measured.saved, self._console)
+            measured = self._series.done[0].measured
+            show(measured.record, measured.saved, self._console)
         self._console.print()
         self._console.print(terminal(table, self._console.width))
         self._remember(thriftiest)
         write_json(self._request, self._written(fastest, thriftiest))
         write_exports(self._request.exports, [table], self._console)
-        if self._noted.number is not None:
-            return 128 + self._noted.number
-        statuses = [done.status for done in self._done]
-        if self._ended is not None:
-            statuses.append(self._ended.status)
-            raise Refusal(max(statuses, key=SEVERITY.index), str(self._ended))
-        return max(statuses, key=SEVERITY.index)
+        return self._series.status()
 
     def _remember(self, thriftiest: Best | None) -> None:
         """Only what was compared, by joules of this very device, at a grade that may be ranked."""
-        if thriftiest is None or not self._all or self._noted.number is not None:
+        if thriftiest is None or not self._all or self._series.interrupted:
             return
-        records = {done.run.kernel: done.run.record for done in self._done}
+        records = {run.kernel: run.record for run in self._runs}
         best = records[thriftiest.name]
         own = {w.metrics.joules_source for w in best.workloads} <= set(OWN_JOULES)
         if not own or best.meter.mismatch or best.plan.grade == "quick":
@@ -239,14 +160,14 @@ class _Hashing:
     def _written(self, fastest: Best | None, thriftiest: Best | None) -> str:
         """The record of a single kernel, as ``bench all`` writes it; else all side by side."""
         if not self._all:
-            return to_json(self._done[0].measured.record)
+            return to_json(self._runs[0].record)
         document = {
             "schema": SCHEMA,
             "device": self._target.facts.name,
-            "kernels": [_object(done) for done in self._done],
+            "kernels": list(map(_object, self._runs, self._series.done)),
             "fastest": None if fastest is None else asdict(fastest),
             "thriftiest": None if thriftiest is None else asdict(thriftiest),
-            "interrupted": self._noted.number is not None,
+            "interrupted": self._series.interrupted,
         }
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
@@ -271,15 +192,15 @@ def _name(kernel: str, record: RunRecord) -> str:
     return f"{kernel}:{variants[0]}"
 
 
-def _object(done: Done) -> dict[str, Any]:
-    record, metrics = done.measured.record, done.run.metrics
+def _object(run: KernelRun, done: Done) -> dict[str, Any]:
+    record, metrics = run.record, run.metrics
     return {
-        "kernel": done.run.kernel,
+        "kernel": run.kernel,
         "run_id": record.run_id,
         "record": Path(done.measured.saved).name,
         "exit_status": done.status,
         "run": record.validity.status,
         "codes": list(dict.fromkeys(code.name for code in record.validity.codes)),
         "metrics": None if metrics is None else asdict(metrics),
-        "limit_reason": done.run.unlimited,
+        "limit_reason": run.unlimited,
     }

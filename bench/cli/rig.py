@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.refusal import ENVIRONMENT, USAGE, Refusal
@@ -101,11 +102,16 @@ def choose_model(request: AllRequest, target: Target) -> ModelConfig:
 
 
 def open_rig(
-    request: Request, target: Target, model: ModelConfig | None, hashing: Hashing | None = None
+    request: Request,
+    target: Target,
+    model: ModelConfig | None,
+    hashing: Hashing | None = None,
+    decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> Rig:
     """Open the meter; a Refusal says what is missing. Without a model nothing can be decoded.
 
-    Any kernel hashes where none is named.
+    Any kernel hashes where none is named; ``decoding`` are arguments of the decoder in place of
+    the device's own point, which no simulated card heeds.
     """
     if target.card is not None:
         return _simulated_rig(request, target, target.card, hashing)
@@ -118,7 +124,7 @@ def open_rig(
         hash_arguments = _hash_arguments(target.facts, hashing, window_s, seed)
         arguments = {"sha256d": hash_arguments}
         if model is not None:
-            arguments["decode"] = _decode_arguments(target.facts, model, seed)
+            arguments["decode"] = {**_decode_arguments(target.facts, model, seed), **decoding}
         known = {"sha256d": hashing.known if hashing else {}}
         return _start_workers({name: arguments[name] for name in names}, target, known)
 

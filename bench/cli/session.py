@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
@@ -73,13 +74,20 @@ def run_all(request: AllRequest) -> int:
     choice = default_kernel(target)
     if target.card is None:
         say(console, choice.note)
+    session = Session(request, console, target, market, profiles, choice=choice)
+    return on_device(request, target, plan=session.show_plan, work=session.run)
+
+
+def on_device(
+    request: AllRequest, target: Target, *, plan: Callable[[], int], work: Callable[[], int]
+) -> int:
+    """The plan for --dry-run, else the work while nobody else uses the device: its exit status."""
     try:
-        session = Session(request, console, target, market, profiles, choice=choice)
         if request.dry_run:
-            return session.show_plan()
+            return plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
             await_device(target.facts, wait=request.wait)
-            return session.run()
+            return work()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
@@ -98,7 +106,8 @@ class Measured:
 class Session:
     """One run on a device that nobody else holds, of the kernel chosen, else the device's default.
 
-    Once it has measured, ``afterwards`` hears the signals that end a command.
+    ``decoding`` are arguments of the decoder in place of the device's own point. Once it has
+    measured, ``afterwards`` hears the signals that end a command.
     """
 
     def __init__(
@@ -110,9 +119,11 @@ class Session:
         profiles: Profiles,
         *,
         choice: Choice | None = None,
+        decoding: Mapping[str, Any] = MappingProxyType({}),
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
+        self.decoding = decoding
         self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
@@ -169,7 +180,7 @@ class Session:
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _rig(self) -> Rig:
-        return open_rig(self.request, self.target, self.profiles.model, self.hashing)
+        return open_rig(self.request, self.target, self.profiles.model, self.hashing, self.decoding)
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None

@@ -6,6 +6,7 @@ Timing, marks and stopping belong to whoever drives the session.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,12 +16,21 @@ from .model import Decoder
 PREFILL_TOKENS = 16384  # per forward pass: bounds the activations, far above what fills a device
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Where every row of a session was: tokens, positions and logits, and the host's places."""
+
+    state: tuple[Tensor, ...]
+    places: tuple[int, ...]
+
+
 class Session:
     """``batch`` rows being decoded over one cache of ``capacity`` positions.
 
     ``history`` [B, capacity + 1] holds the token at every position, prompts included, −1 where
     none has been produced; ``logits`` [B, V] are those of the last prefill or step; ``made``
-    counts steps on the device since ``clear``. The host knows only how far the longest row is.
+    counts steps on the device since ``clear``. The host knows how far each row is, never what it
+    holds: positions follow from the prompts' lengths and the steps taken.
     """
 
     def __init__(self, decoder: Decoder, batch: int, capacity: int) -> None:
@@ -33,8 +43,8 @@ class Session:
         self.logits = torch.zeros(batch, decoder.config.vocab_size, device=device)
         self.made = torch.zeros((), dtype=torch.int64, device=device)
         self.lengths: tuple[int, ...] = ()
-        self.span = 0
-        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
+        self._places: list[int] = [0] * batch
+        self._start = tuple(part.clone() for part in self._state)
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> int:
@@ -51,15 +61,38 @@ class Session:
             self.logits[part] = self.decoder.prefill(tokens[part], last, self.cache, first)
         self._forget(tokens)
         self._pick()
-        self._start = (self.tokens.clone(), self.positions.clone(), self.logits.clone())
-        self.span = longest
+        self._start = tuple(part.clone() for part in self._state)
+        self._places = list(self.lengths)
         return sum(self.lengths)
+
+    @torch.inference_mode()
+    def refill(self, row: int, prompt: Sequence[int]) -> None:
+        """Cache a new prompt in one row and pick its first token; the other rows are untouched.
+
+        The device is not waited for. A later ``rewind`` takes this row back to the end of its new
+        prompt. Raises ValueError when the prompt is empty or leaves no slot for a step.
+        """
+        length = len(prompt)
+        if not 0 < length < self.cache.capacity:
+            raise ValueError(f"a prompt of {length} tokens in {self.cache.capacity} slots")
+        one = slice(row, row + 1)
+        tokens = self._send([list(prompt)])
+        self.positions[one] = length
+        self.logits[one] = self.decoder.prefill(tokens, self.positions[one] - 1, self.cache, row)
+        self.tokens[one] = self.logits[one].argmax(dim=-1)
+        self.history[row] = -1
+        self.history[row, :length] = tokens[0]
+        self.history[row, length] = self.tokens[row]
+        for start, now in zip(self._start, self._state, strict=True):
+            start[one] = now[one]
+        self.lengths = (*self.lengths[:row], length, *self.lengths[row + 1 :])
+        self._places[row] = length
 
     @torch.inference_mode()
     def step(self) -> None:
         """Feed back the last tokens: one more token per row."""
-        self.span += 1
-        ragged = len(set(self.lengths)) > 1
+        self._places = [place + 1 for place in self._places]
+        ragged = len(set(self._places)) > 1
         logits = self.decoder.step(self.tokens, self.positions, self.cache, self.span, ragged)
         self.logits.copy_(logits)
         self.positions.add_(1)
@@ -69,10 +102,38 @@ class Session:
     @torch.inference_mode()
     def rewind(self) -> None:
         """Back to the end of the prompts; the prefilled cache is still there."""
-        state = (self.tokens, self.positions, self.logits)
-        for target, start in zip(state, self._start, strict=True):
+        for target, start in zip(self._state, self._start, strict=True):
             target.copy_(start)
-        self.span = max(self.lengths)
+        self._places = list(self.lengths)
+
+    def hold(self) -> Held:
+        """Where every row is now, to ``resume`` from."""
+        return Held(tuple(part.clone() for part in self._state), tuple(self._places))
+
+    @torch.inference_mode()
+    def resume(self, held: Held) -> None:
+        """Back to where ``hold`` was called; no row may have been refilled since."""
+        for target, kept in zip(self._state, held.state, strict=True):
+            target.copy_(kept)
+        self._places = list(held.places)
+
+    @torch.inference_mode()
+    def turn_to(self, places: Sequence[int]) -> None:
+        """Take each row to a place that it has been at since its prompt; logits stay behind.
+
+        The cache still holds what was decoded there, and decoding on makes the same tokens again.
+        """
+        self.positions.copy_(torch.tensor(places))
+        self.tokens.copy_(self.history.gather(1, self.positions[:, None])[:, 0])
+        self._places = list(places)
+
+    @torch.inference_mode()
+    def assume(self, lengths: Sequence[int]) -> None:
+        """Take each row to hold so many tokens, whatever its slots hold: to time steps, no more."""
+        self.lengths = tuple(lengths)
+        self.positions.copy_(torch.tensor(self.lengths))
+        self._start = tuple(part.clone() for part in self._state)
+        self._places = list(lengths)
 
     @torch.inference_mode()
     def clear(self) -> None:
@@ -83,6 +144,15 @@ class Session:
         self.history.masked_fill_(beyond > self.positions[:, None], -1)
 
     @property
+    def span(self) -> int:
+        """Slots that the longest row fills."""
+        return max(self._places)
+
+    @property
+    def _state(self) -> tuple[Tensor, ...]:
+        return self.tokens, self.positions, self.logits
+
+    @property
     def steps_left(self) -> int:
         """Steps until the longest row has filled the cache."""
         return self.cache.capacity - self.span
@@ -91,6 +161,13 @@ class Session:
         """Tokens of a row after its prompt, the prefill's first one included."""
         tokens: list[int] = self.history[row, self.lengths[row] :].tolist()
         return tokens[: tokens.index(-1)] if -1 in tokens else tokens
+
+    def _send(self, rows: list[list[int]]) -> Tensor:
+        """Token ids on the device; from pinned memory, or the host would wait for the copy."""
+        ids = torch.tensor(rows)
+        if self.decoder.device.type == "cuda":
+            ids = ids.pin_memory()
+        return ids.to(self.decoder.device, non_blocking=True)
 
     def _pick(self) -> None:
         torch.argmax(self.logits, dim=-1, out=self.tokens)

@@ -15,6 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from .config import ModelConfig
 from .moe import Experts
+from .precision import Quantised, product
+from .reference import Rounded, unrounded
 
 Attend = Callable[[int, Tensor], Tensor]
 
@@ -58,11 +60,17 @@ class KVCache:
 class Layer(nn.Module):
     """Weights of one block, query‖key‖value and gate‖up each in one matrix, or its experts."""
 
+    qkv: Tensor | Quantised
+    o: Tensor | Quantised
+    gate_up: Tensor | Quantised
+    down: Tensor | Quantised
     q_norm: Tensor | None
     k_norm: Tensor | None
     experts: Experts | None
 
-    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, config: ModelConfig, device: torch.device, dtype: torch.dtype, hollow: bool
+    ) -> None:
         super().__init__()
 
         def weight(*shape: int) -> nn.Parameter:
@@ -71,60 +79,84 @@ class Layer(nn.Module):
 
         d, hd = config.d_model, config.head_dim
         self.attention_norm = weight(d)
-        self.qkv = weight((config.n_heads + 2 * config.n_kv_heads) * hd, d)
         self.q_norm = weight(hd) if config.qk_norm else None
         self.k_norm = weight(hd) if config.qk_norm else None
-        self.o = weight(d, config.n_heads * hd)
         self.mlp_norm = weight(d)
         self.experts = None
+        if not hollow:
+            self.qkv = weight((config.n_heads + 2 * config.n_kv_heads) * hd, d)
+            self.o = weight(d, config.n_heads * hd)
         if config.n_experts is not None:
             self.experts = Experts(config, device, dtype)
-            return
-        self.gate_up = weight(2 * config.d_ffn, d)
-        self.down = weight(d, config.d_ffn)
+        elif not hollow:
+            self.gate_up = weight(2 * config.d_ffn, d)
+            self.down = weight(d, config.d_ffn)
 
     def named(self, config: ModelConfig) -> dict[str, Tensor]:
-        """Views of the fused matrices under their Hugging Face names within the layer."""
-        q, kv = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-        q_rows, k_rows, v_rows = torch.split(self.qkv.data, [q, kv, kv])
+        """Views of norms and 16- or 32-bit matrices under their Hugging Face names."""
         views = {
             "input_layernorm.weight": self.attention_norm.data,
-            "self_attn.q_proj.weight": q_rows,
-            "self_attn.k_proj.weight": k_rows,
-            "self_attn.v_proj.weight": v_rows,
-            "self_attn.o_proj.weight": self.o.data,
             "post_attention_layernorm.weight": self.mlp_norm.data,
         }
         if self.q_norm is not None and self.k_norm is not None:
             views["self_attn.q_norm.weight"] = self.q_norm.data
             views["self_attn.k_norm.weight"] = self.k_norm.data
-        if self.experts is not None:
-            return views | self.experts.named()
-        gate, up = self.gate_up.data.chunk(2)
-        mlp = {"gate_proj": gate, "up_proj": up, "down_proj": self.down.data}
-        return views | {f"mlp.{name}.weight": view for name, view in mlp.items()}
+        for matrix, parts in fused(config).items():
+            whole = getattr(self, matrix, None)
+            if isinstance(whole, Tensor):
+                views |= zip(parts, torch.split(whole.data, list(parts.values())), strict=True)
+        return views if self.experts is None else views | self.experts.named()
 
     def mlp(self, x: Tensor) -> Tensor:
         """The gated MLP, or the mixture, of x [..., d]."""
         if self.experts is not None:
             return self.experts.forward(x)
-        gate, up = F.linear(x, self.gate_up).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, self.down)
+        gate, up = product(x, self.gate_up).chunk(2, dim=-1)
+        return product(F.silu(gate) * up, self.down)
+
+
+def fused(config: ModelConfig) -> dict[str, dict[str, int]]:
+    """Each matrix of a layer: the Hugging Face names it joins, with their rows; no experts."""
+    d, q, kv = config.d_model, config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    attention = {
+        "qkv": {f"self_attn.{n}_proj.weight": rows for n, rows in (("q", q), ("k", kv), ("v", kv))},
+        "o": {"self_attn.o_proj.weight": d},
+    }
+    if config.n_experts is not None:
+        return attention
+    return attention | {
+        "gate_up": {f"mlp.{name}_proj.weight": config.d_ffn for name in ("gate", "up")},
+        "down": {"mlp.down_proj.weight": d},
+    }
 
 
 class Decoder(nn.Module):
-    """A decoder of one configuration, device and compute type; its weights start unset."""
+    """A decoder of one configuration, device and compute type; its weights start unset.
 
-    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    A ``hollow`` one has no matrices in its blocks. Whoever sets quantised ones also says what all
+    weights stand for by name (``meaning``) and what the products do to activations first
+    (``rounded``), which is what a reference of it must know.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        hollow: bool = False,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.meaning: Mapping[str, Tensor] | None = None
+        self.rounded: Rounded = unrounded
 
         def weight(*shape: int) -> nn.Parameter:
             empty = torch.empty(shape, device=device, dtype=dtype)
             return nn.Parameter(empty, requires_grad=False)
 
         self.embedding = weight(config.vocab_size, config.d_model)
-        layers = [Layer(config, device, dtype) for _ in range(config.n_layers)]
+        layers = [Layer(config, device, dtype, hollow) for _ in range(config.n_layers)]
         self.layers = nn.ModuleList(layers)
         self.norm = weight(config.d_model)
         self.head = (
@@ -144,16 +176,22 @@ class Decoder(nn.Module):
         """Type of weights, activations and cache."""
         return self.embedding.dtype
 
-    def named_weights(self) -> dict[str, Tensor]:
-        """Every weight under its Hugging Face name, as views: filling them fills the decoder."""
+    def plain_weights(self) -> dict[str, Tensor]:
+        """Every weight that is not quantised under its Hugging Face name, as views: filling them
+        fills the decoder.
+        """
         named = {"model.embed_tokens.weight": self.embedding.data}
-        for index, layer in enumerate(self._layers()):
+        for index, layer in enumerate(self.blocks()):
             for name, view in layer.named(self.config).items():
                 named[f"model.layers.{index}.{name}"] = view
         named["model.norm.weight"] = self.norm.data
         if not self.config.tied_head:
             named["lm_head.weight"] = self.head.data
         return named
+
+    def named_weights(self) -> Mapping[str, Tensor]:
+        """Every weight under its Hugging Face name, a quantised one as what it stands for."""
+        return self.plain_weights() if self.meaning is None else self.meaning
 
     def cache(self, batch: int, capacity: int) -> KVCache:
         """An empty cache for ``batch`` rows of ``capacity`` positions."""
@@ -200,21 +238,22 @@ class Decoder(nn.Module):
         hidden = self._blocks(self.embedding[tokens].unsqueeze(1), turns, attend)
         return self._logits(hidden[:, 0])
 
-    def _layers(self) -> list[Layer]:
+    def blocks(self) -> list[Layer]:
+        """The layers, from the first."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     def _blocks(self, x: Tensor, turns: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """Hidden states [B, S, d] after every layer and the last norm."""
-        for index, layer in enumerate(self._layers()):
+        for index, layer in enumerate(self.blocks()):
             heads = self._heads(layer, self._norm(x, layer.attention_norm), turns)
-            x = x + F.linear(attend(index, heads).flatten(2), layer.o)
+            x = x + product(attend(index, heads).flatten(2), layer.o)
             x = x + layer.mlp(self._norm(x, layer.mlp_norm))
         return self._norm(x, self.norm)
 
     def _heads(self, layer: Layer, h: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         """Heads [B, S, H + 2G, head_dim]: queries and keys normed and turned, then values."""
         n_q, n_kv = self.config.n_heads, self.config.n_kv_heads
-        heads = F.linear(h, layer.qkv).view(*h.shape[:2], -1, self.config.head_dim)
+        heads = product(h, layer.qkv).view(*h.shape[:2], -1, self.config.head_dim)
         turning = heads[:, :, : n_q + n_kv]
         if layer.q_norm is not None and layer.k_norm is not None:
             q, k = torch.split(turning, [n_q, n_kv], dim=2)

@@ -9,7 +9,7 @@ Llama 3.1's released ``rope_scaling``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,8 +18,14 @@ from torch.nn import functional as F  # noqa: N812
 from .config import ModelConfig
 
 Weights = Mapping[str, Tensor]
+Rounded = Callable[[Tensor], Tensor]
 
 QUERIES = 512  # attended from at once: bounds the memory of a long context, changes no value
+
+
+def unrounded(x: Tensor) -> Tensor:
+    """Activations as they are."""
+    return x
 
 
 def logits(
@@ -29,10 +35,12 @@ def logits(
     *,
     start: int = 0,
     dtype: torch.dtype = torch.float32,
+    rounded: Rounded = unrounded,
 ) -> Tensor:
     """Logits [B, S − start, V] in fp32 of tokens [B, S], every position attending to its past.
 
     Weights are cast to ``dtype`` layer by layer, so a 16-bit model needs room for one layer only.
+    ``rounded`` is what the blocks' activations suffer before they are multiplied.
     """
     embedding = weights["model.embed_tokens.weight"]
     x = embedding[tokens].to(dtype)
@@ -40,14 +48,15 @@ def logits(
     for index in range(config.n_layers):
         prefix = f"model.layers.{index}."
         layer = {
-            name.removeprefix(prefix): weight.to(dtype)
-            for name, weight in weights.items()
+            name.removeprefix(prefix): weights[name].to(dtype)
+            for name in weights
             if name.startswith(prefix)
         }
-        h = _norm(x, layer["input_layernorm.weight"], config.norm_eps)
-        x = x + _attention(config, layer, h, turns, config.window(index))
-        h = _norm(x, layer["post_attention_layernorm.weight"], config.norm_eps)
-        x = x + _mlps(layer, config.mlps(), config.experts_per_token, h)
+        h = rounded(_norm(x, layer["input_layernorm.weight"], config.norm_eps))
+        mixed = _attention(config, layer, h, turns, config.window(index))
+        x = x + rounded(mixed) @ layer["self_attn.o_proj.weight"].T
+        h = rounded(_norm(x, layer["post_attention_layernorm.weight"], config.norm_eps))
+        x = x + _mlps(layer, config.mlps(), config.experts_per_token, h, rounded)
     x = _norm(x[:, start:], weights["model.norm.weight"].to(dtype), config.norm_eps)
     head = embedding if config.tied_head else weights["lm_head.weight"]
     return (x @ head.to(dtype).T).float()
@@ -73,23 +82,25 @@ def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
 
 
-def _mlps(layer: Weights, names: Sequence[str], chosen: int | None, h: Tensor) -> Tensor:
+def _mlps(
+    layer: Weights, names: Sequence[str], chosen: int | None, h: Tensor, rounded: Rounded
+) -> Tensor:
     """The one gated MLP, or a mixture: expert by expert, what the tokens that chose it get."""
     if chosen is None:
-        return _mlp(layer, names[0], h)
+        return _mlp(layer, names[0], h, rounded)
     scores, experts = (h.float() @ layer["mlp.gate.weight"].float().T).topk(chosen)
     shares = scores.softmax(-1)
     mixed = torch.zeros_like(h, dtype=torch.float32)
     for expert, name in enumerate(names):
         share = (shares * (experts == expert)).sum(-1)
         at = share > 0
-        mixed[at] += share[at][:, None] * _mlp(layer, name, h[at]).float()
+        mixed[at] += share[at][:, None] * _mlp(layer, name, h[at], rounded).float()
     return mixed.to(h.dtype)
 
 
-def _mlp(layer: Weights, name: str, h: Tensor) -> Tensor:
+def _mlp(layer: Weights, name: str, h: Tensor, rounded: Rounded) -> Tensor:
     gate, up = (h @ layer[f"{name}.{part}_proj.weight"].T for part in ("gate", "up"))
-    return (F.silu(gate) * up) @ layer[f"{name}.down_proj.weight"].T
+    return rounded(F.silu(gate) * up) @ layer[f"{name}.down_proj.weight"].T
 
 
 def _attention(
@@ -112,8 +123,7 @@ def _attention(
         unseen = _unseen(window, first, *scores.shape[-2:], device=h.device)
         scores = (scores / math.sqrt(config.head_dim)).masked_fill(unseen, -math.inf)
         mixed.append(scores.softmax(-1).to(v.dtype) @ v)
-    joined = torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
-    return joined @ layer["self_attn.o_proj.weight"].T
+    return torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
 
 
 def _unseen(

@@ -1,0 +1,91 @@
+"""Times what is queued on a device one after another, without making it wait for the host."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import torch
+
+from .timed import AHEAD, MARK_S, CudaEdge, Edge, HostEdge
+
+What = TypeVar("What")
+
+
+class Pacer(Generic[What]):
+    """``seen(seconds since the start, what)`` for each thing queued, once the device has done it.
+
+    ``mark(monotonic seconds, units so far)`` is called at the start, at the end and at most 20
+    times a second between, only for units that exist. On a GPU the host waits once for every
+    ``group`` things, with more queued behind them; on a CPU each is done when its call returns.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        mark: Callable[[float, int], None],
+        seen: Callable[[float, What], None],
+        group: int = 1,
+    ) -> None:
+        cuda = device.type == "cuda"
+        self._edge: Callable[[], Edge] = CudaEdge if cuda else HostEdge
+        self._group = group if cuda else 1
+        self._most = AHEAD + self._group if cuda else 0
+        self._mark, self._seen = mark, seen
+        self._queue: deque[tuple[Edge, int, What]] = deque()
+        self._last: Edge = self._edge()
+        self.units = 0  # done
+        self.device_s = 0.0  # until the last thing done
+        self.began_s = self._marked_s = time.monotonic()
+        mark(self.began_s, 0)
+
+    def queued(self, what: What, units: int) -> None:
+        """The device has just been given ``what``, which makes so many units."""
+        self._queue.append((self._edge(), units, what))
+        if len(self._queue) > self._most:
+            self._settle(self._group)
+            now_s = time.monotonic()
+            if now_s - self._marked_s >= MARK_S:
+                self._mark(now_s, self.units)
+                self._marked_s = now_s
+
+    def finish(self) -> float:
+        """Wait for all that is queued and mark the end; returns the host's seconds."""
+        self._settle(len(self._queue))
+        ended_s = time.monotonic()
+        self._mark(ended_s, self.units)
+        return ended_s - self.began_s
+
+    def _settle(self, count: int) -> None:
+        if count:
+            self._queue[count - 1][0].wait()
+        for _ in range(count):
+            edge, units, what = self._queue.popleft()
+            self.device_s += edge.since(self._last)
+            self._last = edge
+            self.units += units
+            self._seen(self.device_s, what)
+
+
+def percentiles(counted: Iterable[tuple[float, int]]) -> dict[str, float | int]:
+    """p50_s, p90_s, p99_s by nearest rank of (seconds, how often), and n; of nothing n alone."""
+    ranked = sorted(counted)
+    total = sum(count for _, count in ranked)
+    if not total:
+        return {"n": 0}
+    figures: dict[str, float | int] = {}
+    for percent in (50, 90, 99):
+        rank, passed = -(-percent * total // 100), 0
+        for seconds, count in ranked:
+            passed += count
+            if passed >= rank:
+                figures[f"p{percent}_s"] = seconds
+                break
+    return figures | {"n": total}
+
+
+def once(latencies: Iterable[float]) -> dict[str, float | int]:
+    """``percentiles`` of latencies that count once each."""
+    return percentiles((latency, 1) for latency in latencies)
