@@ -13,11 +13,12 @@ from bench.characterise import FIELDS, characterise, counter_ratio
 from bench.energy import Series, held_mean
 from bench.ledger import idle_power, metrics, windows
 from bench.plan import GRADES
+from bench.predict.expected import with_roofs
 from bench.records.audit import HashLimit
 from bench.records.decision import Decision
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
-from bench.records.market import MarketProfile
+from bench.records.market import GpuProfile, MarketProfile
 from bench.records.record import Plan, Profiles, RunRecord, Software
 from bench.records.run import (
     Calibration,
@@ -91,6 +92,7 @@ class Raw:
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
     interrupted: bool = False
     started_at: str = ""
+    gpu: GpuProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def raw_of(facts: Sequence[Fact]) -> Raw:
         failures=failures,
         interrupted=interrupted,
         started_at=begun.started_at,
+        gpu=begun.profiles.gpu if begun.profiles else None,
     )
 
 
@@ -279,6 +282,7 @@ def _workload(
     blocks = windows(book, facts.name, meter, full_hz=raw.device.sm_clock_max_hz)
     launch_s = facts.details.get("launch_s")
     figures = metrics(blocks, meter, raw.device, idle, book=book, launch_s=launch_s)
+    figures = with_roofs(figures, facts, raw.gpu, raw.device.power_limit_w)
     return WorkloadRecord(
         name=facts.name,
         backend=facts.backend,

@@ -243,7 +243,9 @@ class Metrics:
 
     ``joules_per_unit`` carries the repeatability interval, ``joules_per_unit_absolute`` the
     absolute one (``budget`` names what widens it), ``joules_per_unit_net`` is net of idle,
-    ``host_watts`` what the host's own counters showed meanwhile.
+    ``host_watts`` what the host's own counters showed meanwhile. ``mfu``, ``mbu_useful``,
+    ``mbu_moved`` and ``roofline_fraction`` are shares of what was measured on the device itself;
+    ``roofs`` holds them with the peaks they are of, and against the card's datasheet.
     """
 
     units_per_s: Estimate | None
@@ -264,6 +266,7 @@ class Metrics:
     roofline_fraction: float | None = None
     budget: tuple[Doubt, ...] = ()
     host_watts: Estimate | None = None
+    roofs: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

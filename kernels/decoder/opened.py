@@ -94,10 +94,14 @@ class Setup:
         return device
 
     def load(self, device: torch.device) -> Opened:
-        """The decoder with its weights; ValueError for weights that cannot be used."""
-        from . import weights
+        """The decoder with its weights; ValueError for weights that cannot be used.
+
+        What the device reads and multiplies is measured first, while its memory is free.
+        """
+        from . import roofs, weights
         from .precision import QUANTISED, bytes_per_weight
 
+        limits = roofs.measure(device, self.precision)
         path = None if self.weights is None else weights.resolve(self.weights)
         companion = None if path is None else path.with_name(f"{path.stem}_golden.json")
         shipped = path is not None and path.parent == weights.SHIPPED
@@ -110,7 +114,8 @@ class Setup:
         if companion is not None and record:
             sources[companion.name] = weights.sha256(companion)
         per_weight = {"bytes_per_weight": bytes_per_weight(self.model, self.precision)}
-        return Opened(self, decoder, sources, text, record.get("golden", ()), per_weight | rung)
+        golden = record.get("golden", ())
+        return Opened(self, decoder, limits, sources, text, golden, per_weight | rung)
 
     def _plain(
         self, device: torch.device, path: Path | None, _text: bytes | None
@@ -155,7 +160,8 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A decoder ready to run; ``sources`` are file name -> sha256 of its weights.
+    """A decoder ready to run; ``sources`` are file name -> sha256 of its weights, ``roofs`` what
+    its device can do (see ``roofs.measure``).
 
     ``text`` is what prompts are cut from, None for random ones; ``golden`` are the prompts that
     shipped weights must continue as recorded; ``rung`` says what the precision costs.
@@ -163,6 +169,7 @@ class Opened:
 
     setup: Setup
     decoder: Decoder
+    roofs: dict[str, Any]
     sources: dict[str, str] = field(default_factory=dict)
     text: bytes | None = None
     golden: Sequence[Mapping[str, Any]] = ()
@@ -193,8 +200,13 @@ class Opened:
         import torch
 
         own = {file.name: _sha256(file) for file in sorted(Path(__file__).parent.glob("*.py"))}
-        facts: dict[str, Any] = {"backend": "torch", "tier": "T0", "sources": own | self.sources}
-        facts["precision"] = dict(self.rung)
+        facts: dict[str, Any] = {
+            "backend": "torch",
+            "tier": "T0",
+            "sources": own | self.sources,
+            "roofs": self.roofs,
+            "precision": dict(self.rung),
+        }
         if self.setup.device == "cuda":
             facts["device_uuid"] = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
         return facts

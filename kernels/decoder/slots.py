@@ -112,6 +112,17 @@ class Slots:
             yield self.step()
 
 
+def mean_span(mix: Mix, batch: int) -> float:
+    """Slots of a cache that a step reads of each row: as many as the longest row's, mean over a
+    mean request.
+    """
+    books, spans = Slots(mix, batch), []
+    for event in books.course(mix.output):
+        if isinstance(event, Step):
+            spans.append(max(map(books.cached, range(batch))))
+    return sum(spans) / len(spans)
+
+
 class Watch:
     """Latencies of a course whose every event has a time, seconds since its start.
 

@@ -107,6 +107,8 @@ class DecodeWorkload:
         ``launch_s`` is a step: its kernels recur at that period, however the host waits for them.
         """
         opened, session = self._prepared()
+        from . import roofs
+
         return {
             "name": self.name,
             "unit": self.unit,
@@ -121,6 +123,15 @@ class DecodeWorkload:
             },
             "data_profile": self._data_profile,
             "prefill": self._prefill,
+            "work": roofs.decode_work(
+                self.setup.model,
+                precision=self.setup.precision,
+                batch=self.batch,
+                context=self.context,
+                steps=self.steps,
+                bytes_per_kv=session.cache.slots[0].element_size(),
+            )
+            | {"bytes_per_weight": opened.rung["bytes_per_weight"]},
             "launch_s": self._step_s,
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
         }
