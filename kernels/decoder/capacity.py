@@ -37,7 +37,7 @@ def require(
     if free is None or weights + kv + work <= USABLE * free:
         return
     parts = f"weights {_gb(weights)}, KV cache {_gb(kv)}, workspace {_gb(work)}"
-    room = kv_tokens(config, free - work / USABLE, word)
+    room = max(0, int((USABLE * free - work - weights) / (word * config.kv_elements_per_token())))
     cure = f"lower the batch or the context ({room} tokens of KV cache fit)"
     if room == 0:
         cure = "nothing is left for a cache: choose a smaller model or a lower precision"
