@@ -1,11 +1,13 @@
 """Bytes and operations of a decoder and of sha256d, and the limits a card sets to them. Pure.
 
-L layers, d model, H query heads, G KV heads, hd head size, F ffn, V vocabulary.
+L layers, d model, H query heads, G KV heads, hd head size, F ffn, V vocabulary; a mixture has E
+experts of ffn F in each layer, of which a token uses k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +15,39 @@ USABLE_MEMORY = 0.92
 """Share of a card's memory that weights and KV cache may take; the rest is context and scratch."""
 
 
-def matmul_parameters(config: Mapping[str, Any]) -> int:
-    """P_mm = L·(d·H·hd + 2·d·G·hd + H·hd·d + 3·d·F) + V·d: weights each token multiplies."""
+def _parameters(config: Mapping[str, Any], experts: float) -> float:
+    """Weights of all layers with so many experts in each (a dense MLP is one), and of the head."""
     d, heads, kv_heads = config["d_model"], config["n_heads"], config["n_kv_heads"]
-    head_dim, ffn = config["head_dim"], config["d_ffn"]
-    layer = 2 * d * heads * head_dim + 2 * d * kv_heads * head_dim + 3 * d * ffn
-    return int(config["n_layers"] * layer + config["vocab_size"] * d)
+    attention = 2 * d * config["head_dim"] * (heads + kv_heads)
+    router = d * (config.get("n_experts") or 0)
+    layer = attention + router + experts * 3 * d * config["d_ffn"]
+    return float(config["n_layers"] * layer + config["vocab_size"] * d)
+
+
+def matmul_parameters(config: Mapping[str, Any]) -> int:
+    """P_mm = L·(d·H·hd + 2·d·G·hd + H·hd·d + 3·d·F) + V·d: weights each token multiplies.
+
+    In a mixture a token multiplies its k experts and the router, d·E.
+    """
+    return int(_parameters(config, config.get("experts_per_token") or 1))
 
 
 def stored_parameters(config: Mapping[str, Any]) -> int:
-    """P_mm and, unless the head is tied to it, the embedding; norms are left out (< 0.01 %)."""
+    """Every matrix and, unless the head is tied to it, the embedding; norms are < 0.01 %."""
     embedding = 0 if config.get("tied_head") else config["vocab_size"] * config["d_model"]
-    return matmul_parameters(config) + int(embedding)
+    return int(_parameters(config, config.get("n_experts") or 1)) + int(embedding)
+
+
+def read_parameters(config: Mapping[str, Any], tokens: int) -> float:
+    """Weights that a step of so many tokens reads: P_mm, of a mixture with E·(1−(1−k/E)^B) experts.
+
+    The expectation when each token picks its k of E experts independently and evenly.
+    """
+    experts = config.get("n_experts")
+    if not experts:
+        return float(matmul_parameters(config))
+    missed = (1 - config["experts_per_token"] / experts) ** tokens
+    return _parameters(config, experts * (1 - missed))
 
 
 def kv_bytes_per_token(config: Mapping[str, Any], bytes_per_element: float) -> float:
@@ -64,11 +87,37 @@ class Work:
     attention_flops: float
     attention_bytes: float
 
-    def seconds(self, bandwidth_bytes_per_s: float, flops_per_s: float) -> float:
-        """The least time it takes: max(bytes/BW, FLOPs/F) of each class, added."""
-        return max(
+    @property
+    def flops(self) -> float:
+        """FLOPs of both classes."""
+        return self.weights_flops + self.attention_flops
+
+    @property
+    def bytes(self) -> float:
+        """Bytes of both classes."""
+        return self.weights_bytes + self.attention_bytes
+
+    def seconds(
+        self,
+        bandwidth_bytes_per_s: float,
+        flops_per_s: float,
+        *,
+        attention_flops_per_s: float | None = None,
+        launches_s: float = 0.0,
+    ) -> float:
+        """The least time it takes: max(bytes/BW, FLOPs/F) of each class and its launches, added.
+
+        Attention runs at ``attention_flops_per_s`` where that differs; ``launches_s`` is the
+        number of kernels times what starting one costs.
+        """
+        attention_f = attention_flops_per_s or flops_per_s
+        weights_s = max(
             self.weights_bytes / bandwidth_bytes_per_s, self.weights_flops / flops_per_s
-        ) + max(self.attention_bytes / bandwidth_bytes_per_s, self.attention_flops / flops_per_s)
+        )
+        cache_s = max(
+            self.attention_bytes / bandwidth_bytes_per_s, self.attention_flops / attention_f
+        )
+        return weights_s + cache_s + launches_s
 
 
 def weight_bytes(precision: str, group: int = INT4_GROUP) -> float:
@@ -79,26 +128,45 @@ def weight_bytes(precision: str, group: int = INT4_GROUP) -> float:
 def decode_work(
     config: Mapping[str, Any],
     batch: int,
-    context: float,
+    context: float | Sequence[float],
     *,
     bytes_per_weight: float = 2.0,
     bytes_per_kv: float = 2.0,
 ) -> Work:
     """One decode step of ``batch`` rows, each reading ``context`` cached tokens and its own.
 
-    FLOPs = 2·B·P_mm and 4·L·H·hd·(c+1) a row. Bytes = b_w·P_mm, B·d·2 of embeddings and B·V·4 of
-    logits beside the weights; (c+2) tokens of KV a row, one of them written.
+    A sequence holds the context of every row. FLOPs = 2·B·P_mm and 4·L·H·hd·(c+1) a row. Bytes =
+    b_w·(weights read), B·d·2 of embeddings and B·V·4 of logits beside the weights; (c+2) tokens of
+    KV a row, one of them written. A layer with a sliding window W attends to min(c+1, W).
     """
     d, vocabulary = config["d_model"], config["vocab_size"]
     layers, width = config["n_layers"], config["n_heads"] * config["head_dim"]
-    products = matmul_parameters(config)
+    contexts = (context,) * batch if isinstance(context, int | float) else context
+    if len(contexts) != batch:
+        raise ValueError(f"{len(contexts)} contexts for a batch of {batch}")
+    seen = math.fsum(_layer_tokens(config, each + 1) for each in contexts)
+    per_layer = kv_bytes_per_token(config, bytes_per_kv) / layers
     return Work(
-        weights_flops=2.0 * batch * products,
-        weights_bytes=bytes_per_weight * products
+        weights_flops=2.0 * batch * matmul_parameters(config),
+        weights_bytes=bytes_per_weight * read_parameters(config, batch)
         + batch * (ACTIVATION_BYTES * d + LOGIT_BYTES * vocabulary),
-        attention_flops=4.0 * layers * width * (context + 1) * batch,
-        attention_bytes=batch * (context + 2) * kv_bytes_per_token(config, bytes_per_kv),
+        attention_flops=4.0 * width * seen,
+        attention_bytes=(seen + batch * layers) * per_layer,
     )
+
+
+def _layer_tokens(config: Mapping[str, Any], tokens: float) -> float:
+    """Tokens that a row attends to, added over the layers; windowed ones see the window alone."""
+    windowed = _windowed_layers(config)
+    shown = min(tokens, config["sliding_window"]) if windowed else tokens
+    return float((config["n_layers"] - windowed) * tokens + windowed * shown)
+
+
+def _windowed_layers(config: Mapping[str, Any]) -> int:
+    """Layers with the sliding window: each ``window_every``-th, from the first on."""
+    if not config.get("sliding_window"):
+        return 0
+    return -(-int(config["n_layers"]) // int(config.get("window_every", 1)))
 
 
 def prefill_work(
@@ -113,18 +181,28 @@ def prefill_work(
     """Prefill of ``tokens`` of one row on top of ``cached`` ones, logits for the last ``logits``.
 
     FLOPs = 2·s·L·P_layer + 2·V·d·n_logits and 4·L·H·hd·(s·c0 + s(s+1)/2); the weights are read
-    once, the cache once and what is new is written.
+    once, the cache once and what is new is written. A sliding window bounds what a token sees.
     """
     head = config["vocab_size"] * config["d_model"]
     layers, width = config["n_layers"], config["n_heads"] * config["head_dim"]
-    products = matmul_parameters(config)
-    pairs = tokens * cached + tokens * (tokens + 1) / 2
+    windowed = _windowed_layers(config)
+    pairs = (layers - windowed) * _pairs(tokens, cached)
+    if windowed:
+        pairs += windowed * _pairs(tokens, cached, config["sliding_window"])
+    read = _layer_tokens(config, cached) + layers * tokens
     return Work(
-        weights_flops=2.0 * tokens * (products - head) + 2.0 * head * logits,
-        weights_bytes=bytes_per_weight * products,
-        attention_flops=4.0 * layers * width * pairs,
-        attention_bytes=(cached + tokens) * kv_bytes_per_token(config, bytes_per_kv),
+        weights_flops=2.0 * tokens * (matmul_parameters(config) - head) + 2.0 * head * logits,
+        weights_bytes=bytes_per_weight * read_parameters(config, tokens),
+        attention_flops=4.0 * width * pairs,
+        attention_bytes=read * kv_bytes_per_token(config, bytes_per_kv) / layers,
     )
+
+
+def _pairs(tokens: int, cached: int, window: float = math.inf) -> float:
+    """Pairs of query and key of one layer: Σ min(c0 + i, W) over i = 1 … s."""
+    below = int(min(tokens, max(0.0, window - cached)))
+    beyond = 0.0 if below == tokens else (tokens - below) * window
+    return below * cached + below * (below + 1) / 2 + beyond
 
 
 def balance_batch(
@@ -144,6 +222,23 @@ def kv_capacity(
     """Tokens of KV cache that fit beside the weights in the usable memory; 0 if they do not."""
     left = USABLE_MEMORY * memory_bytes - bytes_per_weight * stored_parameters(config)
     return max(0, int(left / kv_bytes_per_token(config, bytes_per_kv)))
+
+
+def floor_joules(
+    watts: float, bytes_read: float, bandwidth_bytes_per_s: float, batch: int = 1
+) -> float:
+    """P·bytes/(BW·B): J/token at that power when every byte is read once at full bandwidth."""
+    return watts * bytes_read / (bandwidth_bytes_per_s * batch)
+
+
+def tokens_per_s_per_mw(joules_per_token: float) -> float:
+    """1e6/(J/token): what a megawatt generates."""
+    return 1e6 / joules_per_token
+
+
+def electricity_usd_per_mtok(joules_per_token: float, usd_per_kwh: float) -> float:
+    """J/token · $/kWh / 3.6: the electricity in a million tokens."""
+    return joules_per_token * usd_per_kwh / 3.6
 
 
 @dataclass(frozen=True, slots=True)

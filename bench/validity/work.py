@@ -21,6 +21,8 @@ INFER_CHECKS = {
     "logits finite": "INFER_NONFINITE",
     "tokens reported = produced": "INFER_COUNT",
     "a repeated prompt is no faster": "INFER_CACHED",
+    "a repeated prompt is computed anew": "INFER_CACHED",
+    "no output is cut short": "INFER_TRUNCATED",
 }
 
 
@@ -35,6 +37,8 @@ def _verified(e: Evidence) -> Iterator[Code]:
 def _check_code(w: WorkloadRecord, check: Check) -> str:
     if w.unit == "hash":
         return HASH_CHECKS.get(check.name, "HASH_WRONG")
+    if check.name.endswith(": finite"):
+        return "INFER_NONFINITE"
     return INFER_CHECKS.get(check.name, "INFER_MISMATCH")
 
 

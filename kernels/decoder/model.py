@@ -148,8 +148,8 @@ class Decoder(nn.Module):
     """A decoder of one configuration, device and compute type; its weights start unset.
 
     A ``hollow`` one has no matrices in its blocks. Whoever sets quantised ones also says what all
-    weights stand for by name (``meaning``) and what the products do to activations first
-    (``rounded``), which is what a reference of it must know.
+    weights stand for by name (``meaning``), what the products do to activations first
+    (``rounded``), which is what a reference of it must know, and what was checked (``checks``).
     """
 
     def __init__(
@@ -164,6 +164,7 @@ class Decoder(nn.Module):
         self.config = config
         self.meaning: Mapping[str, Tensor] | None = None
         self.rounded: Rounded = unrounded
+        self.checks: tuple[tuple[str, bool, str], ...] = ()
 
         def weight(*shape: int) -> nn.Parameter:
             empty = torch.empty(shape, device=device, dtype=dtype)

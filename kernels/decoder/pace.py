@@ -69,12 +69,12 @@ class Pacer(Generic[What]):
             self._seen(self.device_s, what)
 
 
-def percentiles(counted: Iterable[tuple[float, int]]) -> dict[str, float | int] | None:
-    """p50_s, p90_s, p99_s by nearest rank of (seconds, how often), and n; None of nothing."""
+def percentiles(counted: Iterable[tuple[float, int]]) -> dict[str, float | int]:
+    """p50_s, p90_s, p99_s by nearest rank of (seconds, how often), and n; of nothing n alone."""
     ranked = sorted(counted)
     total = sum(count for _, count in ranked)
     if not total:
-        return None
+        return {"n": 0}
     figures: dict[str, float | int] = {}
     for percent in (50, 90, 99):
         rank, passed = -(-percent * total // 100), 0
@@ -86,6 +86,6 @@ def percentiles(counted: Iterable[tuple[float, int]]) -> dict[str, float | int] 
     return figures | {"n": total}
 
 
-def once(latencies: Iterable[float]) -> dict[str, float | int] | None:
+def once(latencies: Iterable[float]) -> dict[str, float | int]:
     """``percentiles`` of latencies that count once each."""
     return percentiles((latency, 1) for latency in latencies)

@@ -224,7 +224,8 @@ def dequantised(weight: Quantised, first: int, rows: int) -> Tensor:
         codes = unpacked(weight.packed[first // 8 : (first + rows) // 8]) - CENTRE
     scales = weight.scales[:, part].float().permute(2, 1, 0)
     scale, centre = scales.repeat_interleave(codes.shape[1] // scales.shape[2], dim=2)
-    return codes * scale + centre
+    plain: Tensor = codes * scale + centre
+    return plain
 
 
 def _read_back(weight: Int4Weight) -> Tensor:

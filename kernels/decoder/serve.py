@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
 from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
-from .requests import Mix, Prompts
-from .slots import Watch
+from .requests import MEAN, Mix, Prompts
+from .slots import Watch, mean_span
 
 if TYPE_CHECKING:
     from .pace import Pacer
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .serving import Event, Server
 
 Phase = Literal["prefill", "decode"]
-
-MEAN = 1024  # tokens in and out of a request, where the model can hold them
 
 
 class ServeWorkload:
@@ -42,7 +41,7 @@ class ServeWorkload:
         device: Literal["cpu", "cuda"] = "cpu",
         *,
         model: Mapping[str, Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "fp8", "int4"] = "fp32",
         prompt: int | None = None,
         output: int | None = None,
         mix: Literal["fixed", "ragged"] = "fixed",
@@ -127,11 +126,26 @@ class ServeWorkload:
                 "kv_capacity": server.session.cache.capacity,
             },
             "data_profile": self._data_profile,
+            "work": self._work(server),
             "phases": ["prefill", "decode"],
             "search": None if self._search is None else self._search.facts(),
             "tpot_p99_predicted_s": point.tpot_p99_s,
             "launch_s": point.step_s,
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
+        }
+
+    def _work(self, server: Server) -> dict[str, Any]:
+        """What a generated token stands for: its share of a step and of its request's prefill."""
+        model = self.setup.model
+        return {
+            "model": asdict(model),
+            "precision": self.setup.precision,
+            "bytes_per_kv": server.session.cache.slots.element_size(),
+            "batch": server.slots.batch,
+            "mean_context": self.mix.mean_context,
+            "padded_context": mean_span(self.mix, server.slots.batch),
+            "prompt": self.mix.prompt,
+            "output": self.mix.output,
         }
 
     def verify(self) -> list[Check]:
@@ -187,10 +201,10 @@ class ServeWorkload:
     def _note_latencies(self, watch: Watch) -> None:
         from .pace import once, percentiles
 
-        if (gaps := percentiles(watch.gaps)) is not None:
+        gaps, tpot = percentiles(watch.gaps), once(watch.tpot_s)
+        if gaps["n"]:
             self._note("step_latency", gaps)
-        tpot = once(watch.tpot_s)
-        met = None if tpot is None else tpot["p99_s"] <= self.slo_tpot_s
+        met = tpot["p99_s"] <= self.slo_tpot_s if tpot["n"] else None
         data = {
             "ttft": once(watch.ttft_s),
             "tpot": tpot,

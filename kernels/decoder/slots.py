@@ -51,9 +51,13 @@ class Slots:
             self._admit(row, request, -(row * (request.output_tokens - 1) // batch))
         if mix.kind == "ragged":
             for _ in range(SETTLING * mix.output):
-                for row in self.finished():
-                    self.admit(row, self.take())
+                self._refill()
                 self.step()
+            self._refill()
+
+    def _refill(self) -> None:
+        for row in self.finished():
+            self.admit(row, self.take())
 
     def take(self) -> Request:
         """The next request, which nobody has had."""
@@ -110,6 +114,17 @@ class Slots:
             for row in self.finished():
                 yield self.admit(row, self.take())
             yield self.step()
+
+
+def mean_span(mix: Mix, batch: int) -> float:
+    """Slots of a cache that a step reads of each row: as many as the longest row's, mean over a
+    mean request.
+    """
+    books, spans = Slots(mix, batch), []
+    for event in books.course(mix.output):
+        if isinstance(event, Step):
+            spans.append(max(map(books.cached, range(batch))))
+    return sum(spans) / len(spans)
 
 
 class Watch:

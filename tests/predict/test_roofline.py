@@ -10,12 +10,17 @@ from bench.roofline import (
     PLAIN_COUNTS,
     balance_batch,
     decode_work,
+    electricity_usd_per_mtok,
+    floor_joules,
     hash_ceiling,
     hash_counts,
     kv_bytes_per_token,
     kv_capacity,
     matmul_parameters,
     prefill_work,
+    read_parameters,
+    stored_parameters,
+    tokens_per_s_per_mw,
     weight_bytes,
 )
 
@@ -28,6 +33,20 @@ LLAMA_70B = {
     "d_ffn": 28672,
     "vocab_size": 128256,
     "tied_head": False,
+}
+GPT_OSS_LIKE = {
+    "n_layers": 24,
+    "d_model": 2880,
+    "n_heads": 64,
+    "n_kv_heads": 8,
+    "head_dim": 64,
+    "d_ffn": 2880,
+    "vocab_size": 201_088,
+    "tied_head": False,
+    "n_experts": 32,
+    "experts_per_token": 4,
+    "sliding_window": 128,
+    "window_every": 2,
 }
 H200_BANDWIDTH, H200_BF16 = 4.8e12, 989e12
 
@@ -84,6 +103,105 @@ def test_classes_add_and_do_not_hide_each_other(model: ModelConfig) -> None:
     assert work.attention_bytes / H200_BANDWIDTH > work.attention_flops / H200_BF16
     together = work.weights_flops / H200_BF16 + work.attention_bytes / H200_BANDWIDTH
     assert work.seconds(H200_BANDWIDTH, H200_BF16) == together
+
+
+def test_attention_may_be_slower_and_launches_cost(model: ModelConfig) -> None:
+    """t_step is a sum over classes: each with its own peak, and the kernels' starts beside them."""
+    work = decode_work(model.config, 64, 1024)
+    plain = work.seconds(H200_BANDWIDTH, H200_BF16)
+    assert work.seconds(H200_BANDWIDTH, H200_BF16, launches_s=1e-3) == pytest.approx(plain + 1e-3)
+    slow = work.seconds(H200_BANDWIDTH, H200_BF16, attention_flops_per_s=1e12)
+    assert slow == work.weights_bytes / H200_BANDWIDTH + work.attention_flops / 1e12
+    assert slow > plain
+
+
+def test_decode_bytes_and_flops_of_8b_by_hand(model: ModelConfig) -> None:
+    """B=2, c=1000: weights once, KV of c+1 and one written a row, embedding bf16, logits fp32."""
+    work = decode_work(model.config, 2, 1000)
+    assert work.weights_bytes == 2 * 7_504_658_432 + 2 * 4096 * 2 + 2 * 128_256 * 4
+    assert work.weights_flops == 2 * 2 * 7_504_658_432
+    assert work.attention_bytes == 2 * 1001 * 131_072 + 2 * 131_072
+    assert work.attention_flops == 2 * 4 * 32 * 32 * 128 * 1001
+    assert work.bytes == work.weights_bytes + work.attention_bytes
+    assert work.flops == work.weights_flops + work.attention_flops
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp8", 0.5), ("int4", 0.265625)])
+def test_quantised_weights_are_read_at_their_size(
+    model: ModelConfig, precision: str, share: float
+) -> None:
+    rows = 4096 * 2 + 128_256 * 4
+    small = decode_work(model.config, 1, 0, bytes_per_weight=weight_bytes(precision)).weights_bytes
+    assert (small - rows) / (decode_work(model.config, 1, 0).weights_bytes - rows) == share
+
+
+def test_ragged_rows_add_up(model: ModelConfig) -> None:
+    contexts = (17, 400, 3000)
+    ragged = decode_work(model.config, 3, contexts)
+    alone = [decode_work(model.config, 1, each) for each in contexts]
+    assert ragged.attention_bytes == sum(each.attention_bytes for each in alone)
+    assert ragged.attention_flops == sum(each.attention_flops for each in alone)
+    even = decode_work(model.config, 3, sum(contexts) / 3)
+    assert even.attention_bytes == pytest.approx(ragged.attention_bytes, rel=1e-12)
+    with pytest.raises(ValueError, match="2 contexts for a batch of 3"):
+        decode_work(model.config, 3, (1, 2))
+
+
+def test_a_mixture_multiplies_k_experts_and_reads_what_its_batch_touches() -> None:
+    """gpt-oss-20b-like: 20.9e9 stored, 3.6e9 multiplied a token, E·(1−(1−k/E)^B) experts read."""
+    attention = 2 * 2880 * 64 * (64 + 8) + 2880 * 32
+    expert = 3 * 2880 * 2880
+    assert matmul_parameters(GPT_OSS_LIKE) == 24 * (attention + 4 * expert) + 201_088 * 2880
+    assert stored_parameters(GPT_OSS_LIKE) == 24 * (attention + 32 * expert) + 2 * 201_088 * 2880
+    assert stored_parameters(GPT_OSS_LIKE) == pytest.approx(20.9e9, rel=0.005)
+    assert matmul_parameters(GPT_OSS_LIKE) == pytest.approx(3.6e9, rel=0.01)
+    assert read_parameters(GPT_OSS_LIKE, 1) == pytest.approx(matmul_parameters(GPT_OSS_LIKE))
+    per_expert = 24 * expert
+    two = read_parameters(GPT_OSS_LIKE, 2) - read_parameters(GPT_OSS_LIKE, 1)
+    assert two / per_expert == pytest.approx(32 * (1 - (28 / 32) ** 2) - 4)
+    most = stored_parameters(GPT_OSS_LIKE) - 201_088 * 2880
+    assert read_parameters(GPT_OSS_LIKE, 1000) == pytest.approx(most)
+    assert read_parameters({**LLAMA_70B}, 64) == matmul_parameters(LLAMA_70B)
+
+
+def test_windowed_layers_read_the_window_alone() -> None:
+    """Every second of 24 layers sees 128 tokens, the others all of them."""
+    per_layer = 2 * 8 * 64 * 2
+    work = decode_work(GPT_OSS_LIKE, 1, 999)
+    assert work.attention_bytes == (12 * 1000 + 12 * 128 + 24) * per_layer
+    assert work.attention_flops == 4 * 64 * 64 * (12 * 1000 + 12 * 128)
+    short = decode_work(GPT_OSS_LIKE, 1, 99)
+    assert short.attention_bytes == (24 * 100 + 24) * per_layer
+    fill = prefill_work(GPT_OSS_LIKE, 200, cached=100)
+    full = 200 * 100 + 200 * 201 / 2
+    windowed = sum(min(100 + i, 128) for i in range(1, 201))
+    assert fill.attention_flops == 4 * 64 * 64 * (12 * full + 12 * windowed)
+    assert fill.attention_bytes == (12 * 300 + 12 * (100 + 200)) * per_layer
+
+
+@pytest.mark.parametrize(
+    ("name", "bandwidth", "watts", "joules"),
+    [
+        ("H100", 3350e9, 700, 3.4),
+        ("H100 at half its power", 3350e9, 350, 1.7),
+        ("H200", 4800e9, 700, 2.3),
+        ("H200 at half its power", 4800e9, 350, 1.2),
+        ("RTX 4090", 1008e9, 450, 7.2),
+        ("RTX 4090 at 250 W", 1008e9, 250, 4.0),
+    ],
+)
+def test_batch_1_floor_of_8b(
+    model: ModelConfig, name: str, bandwidth: float, watts: float, joules: float
+) -> None:
+    """P·bytes/BW with all 8.03e9 stored parameters in bf16."""
+    floor = floor_joules(watts, 2 * stored_parameters(model.config), bandwidth)
+    assert round(floor, 1) == joules, name
+    assert floor_joules(watts, 16e9, bandwidth, batch=4) == watts * 16e9 / bandwidth / 4
+
+
+def test_money_and_megawatts_of_a_token() -> None:
+    assert electricity_usd_per_mtok(0.119, 0.06) == pytest.approx(0.0019833, rel=1e-4)
+    assert tokens_per_s_per_mw(0.1) == pytest.approx(1e7)
 
 
 def test_prefill_flops_by_hand() -> None:

@@ -190,7 +190,18 @@ def test_recheck_accepts_what_was_decoded_and_refuses_what_was_not(
         session.step()
     assert all(passed for _, passed, _ in gate.recheck(session))
     session.history[2, 45] = (session.history[2, 45] + 1) % 256
-    assert [passed for _, passed, _ in gate.recheck(session)] == [True, False]
+    assert [passed for _, passed, _ in gate.recheck(session)] == [True, True, False]
+
+
+def test_recheck_misses_no_token_of_any_row(build: Build, prompts: Prompts) -> None:
+    session = Session(build(), 3, 64)
+    session.prefill(prompts)
+    for _ in range(10):
+        session.step()
+    session.history[1, 20] = -1
+    found = {name: passed for name, passed, _ in gate.recheck(session)}
+    assert found["no output is cut short"] is False
+    assert found["row 0 after the run"] is True
 
 
 def latin(tokens: list[int]) -> str:
