@@ -1,4 +1,4 @@
-"""One ``bench data-power`` from request to exit status: a decoding point, several kinds of data."""
+"""One ``bench data-power`` from request to exit status: the same decoding on all kinds of data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.exporting import Exports, check_outputs, write_exports
+from bench.cli.inference import CPU_DECODE, GPU_DECODE, Inference
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import USAGE, Refusal
 from bench.cli.request import AllRequest, check_all
-from bench.cli.rig import CPU_POINT, GPU_POINT, Target
+from bench.cli.rig import Target, infer_on
 from bench.cli.series import Done, Series
 from bench.cli.session import Session, on_device, open_world, refuse_shared
 from bench.cli.signals import Handler
@@ -39,9 +40,9 @@ class DataPowerRequest(AllRequest):
     exports: Exports
 
     @property
-    def workloads(self) -> tuple[str, ...]:
+    def hashes(self) -> bool:
         """Decoding alone."""
-        return ("decode",)
+        return False
 
 
 def run_data_power(request: DataPowerRequest) -> int:
@@ -76,9 +77,10 @@ class _DataPower:
         self._market = market
         self._profiles = profiles
         self._series = Series(request, self._session)
-        own = CPU_POINT if target.facts.kind == "cpu" else GPU_POINT
-        self._batch = request.batch or own.batch
-        self._context = request.context or own.context
+        own = CPU_DECODE if target.facts.kind == "cpu" else GPU_DECODE
+        self._own = own
+        self._batch = request.batch or own["batch"]
+        self._context = request.context or own["context"]
 
     def run(self, kinds: tuple[str, ...]) -> int:
         """Measure each kind twice, show, write: the worst status of all."""
@@ -104,6 +106,7 @@ class _DataPower:
     def _session(self, kind: str, afterwards: Handler) -> Session:
         assert self._profiles.model is not None, "decoding has a model"
         decoding = {
+            **self._own,
             "precision": self._request.precision,
             "batch": self._batch,
             "context": self._context,
@@ -113,10 +116,9 @@ class _DataPower:
         return Session(
             self._request,
             self._console,
-            self._target,
+            infer_on(self._target, Inference("decode", self._profiles.model, decoding)),
             self._market,
             self._profiles,
-            decoding=decoding,
             afterwards=afterwards,
         )
 

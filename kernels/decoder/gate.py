@@ -104,6 +104,7 @@ def trace(
     ]
 
 
+@torch.inference_mode()
 def poison(session: Session) -> None:
     """Fill every slot that no token has been cached in with NaN."""
     session.cache.fill_beyond(session.positions, torch.nan)
@@ -248,8 +249,7 @@ def _refilled(session: Session, prompts: Sequence[Sequence[int]]) -> list[Trace]
 @torch.inference_mode()
 def _anew(session: Session, prompts: Sequence[Sequence[int]]) -> Check:
     """The same prompts once more, over a cache of NaN: what was kept from before shows."""
-    for slots in session.cache.slots:
-        slots.fill_(torch.nan)
+    session.cache.fill_beyond(torch.zeros_like(session.positions), torch.nan)
     session.logits.fill_(torch.nan)
     session.prefill(prompts)
     if session.steps_left > 0:

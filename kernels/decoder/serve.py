@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
 from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
-from .requests import Mix, Prompts
+from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .serving import Event, Server
 
 Phase = Literal["prefill", "decode"]
-
-MEAN = 1024  # tokens in and out of a request, where the model can hold them
 
 
 class ServeWorkload:
@@ -143,7 +141,7 @@ class ServeWorkload:
             "model": asdict(model),
             "precision": self.setup.precision,
             "bytes_per_weight": opened.rung["bytes_per_weight"],
-            "bytes_per_kv": server.session.cache.slots[0].element_size(),
+            "bytes_per_kv": server.session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
             "padded_context": mean_span(self.mix, server.slots.batch),

@@ -129,7 +129,7 @@ class DecodeWorkload:
                 batch=self.batch,
                 context=self.context,
                 steps=self.steps,
-                bytes_per_kv=session.cache.slots[0].element_size(),
+                bytes_per_kv=session.decoder.dtype.itemsize,
             )
             | {"bytes_per_weight": opened.rung["bytes_per_weight"]},
             "launch_s": self._step_s,
