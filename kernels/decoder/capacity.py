@@ -38,8 +38,10 @@ def require(
         return
     parts = f"weights {_gb(weights)}, KV cache {_gb(kv)}, workspace {_gb(work)}"
     room = max(0, int((USABLE * free - work - weights) / (word * config.kv_elements_per_token())))
-    cure = f"lower the batch or the context ({room} tokens of KV cache fit)"
-    if room == 0:
+    cure = "lower the batch or the context"
+    if room > 0:
+        cure += f" ({room} tokens of KV cache fit)"
+    elif weights + _workspace(config, 1, context, context + steps, word) >= USABLE * free:
         cure = "nothing is left for a cache: choose a smaller model or a lower precision"
     raise MemoryError(
         f"{config.name} at batch {batch}, context {context}+{steps} needs "

@@ -48,8 +48,8 @@ def standing(monkeypatch, tmp_path, record):
         seen = []
 
         class Standing:
-            def __init__(self, *_, decoding, **__):
-                self.kind = decoding["init"]
+            def __init__(self, _request, _console, target, *_, **__):
+                self.kind = target.inference.arguments["init"]
 
             def measured(self):
                 seen.append(self.kind)
