@@ -104,6 +104,7 @@ def trace(
     ]
 
 
+@torch.inference_mode()
 def poison(session: Session) -> None:
     """Fill every slot that no token has been cached in with NaN."""
     session.cache.fill_beyond(session.positions, torch.nan)
@@ -239,7 +240,8 @@ def _refilled(session: Session, prompts: Sequence[Sequence[int]]) -> list[Trace]
     rows = [[*row, *session.produced(index)[:-1]] for index, row in enumerate(rows)]
     rows[1] = [token for pair in zip(rows[1], rows[2], strict=False) for token in pair]
     rows[1] = rows[1][: session.cache.capacity - steps]
-    session.cache.slots[:, :, 1] = torch.nan
+    for slots in session.cache.slots:
+        slots[:, 1] = torch.nan
     session.refill(1, rows[1])
     return trace(session, rows, steps - steps // 2)
 
@@ -247,7 +249,7 @@ def _refilled(session: Session, prompts: Sequence[Sequence[int]]) -> list[Trace]
 @torch.inference_mode()
 def _anew(session: Session, prompts: Sequence[Sequence[int]]) -> Check:
     """The same prompts once more, over a cache of NaN: what was kept from before shows."""
-    session.cache.slots.fill_(torch.nan)
+    session.cache.fill_beyond(torch.zeros_like(session.positions), torch.nan)
     session.logits.fill_(torch.nan)
     session.prefill(prompts)
     if session.steps_left > 0:

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from .config import ModelConfig
 from .moe import Experts
 from .precision import Quantised, product
-from .products import dense
+from .products import dense, once
 from .reference import Rounded, unrounded
 
 Attend = Callable[[int, Tensor], Tensor]
@@ -123,8 +123,7 @@ class Layer(nn.Module):
     def mlp(self, x: Tensor) -> Tensor:
         """The gated MLP, or the mixture, of x [..., d]."""
         if self.experts is not None:
-            mixed: Tensor = self.experts(x)
-            return mixed
+            return self.experts.forward(x)
         gate, up = product(x, self.gate_up).chunk(2, dim=-1)
         return product(F.silu(gate) * up, self.down)
 
@@ -340,9 +339,9 @@ def spelt_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
     """
     held = seen[:, None, :, None]
     k, v = torch.where(held, k, 0.0), torch.where(held, v, 0.0)
-    scores = (q[:, :, :, None] * k[:, :, None]).sum(-1, dtype=torch.float32)
+    scores = (once(q)[:, :, :, None] * k[:, :, None]).sum(-1, dtype=torch.float32)
     scores = torch.where(seen[:, None, None], scores * q.shape[-1] ** -0.5, -math.inf)
-    shares = scores.softmax(-1).to(v.dtype)
+    shares = once(scores.softmax(-1).to(v.dtype))
     return (shares[..., None] * v[:, :, None]).sum(-2)
 
 

@@ -105,7 +105,7 @@ class PrefillWorkload:
         work = {
             "model": asdict(self.setup.model),
             "precision": self.setup.precision,
-            "bytes_per_kv": session.cache.slots.element_size(),
+            "bytes_per_kv": session.decoder.dtype.itemsize,
             "prompt": self.prompt,
         }
         return {
@@ -122,8 +122,11 @@ class PrefillWorkload:
     def verify(self) -> list[Check]:
         """Last logits of a pass over buffers full of NaN, then the gate of the whole decoder."""
         opened, session = self._prepared()
-        session.cache.slots.fill_(float("nan"))
-        session.logits.fill_(float("nan"))
+        import torch
+
+        with torch.inference_mode():
+            session.cache.fill_beyond(torch.zeros_like(session.positions), torch.nan)
+            session.logits.fill_(torch.nan)
         self._next(session)
         return [*self._last_logits("prefill"), *opened.verify(session, self._current)]
 

@@ -6,11 +6,14 @@ next simpler one, and says why.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from ..private_cache import folder
 
 ROUTES = {
     "graph+compile": ("graph+compile", "graph", "eager"),
@@ -45,8 +48,7 @@ class Route:
         self._seats = seats
         began_s = time.monotonic()
         if "compile" in name:
-            require_compiler(seats.device.type)
-            self._step = torch.compile(step, fullgraph=True)
+            self._step = compiled(step, seats.device.type)
             self._step(self._span(self.padded(1)))
         if "graph" in name:
             for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
@@ -84,7 +86,7 @@ class Route:
     def _capture(self, padded: int) -> None:
         """Record one step over ``padded`` slots, warmed up on a side stream first."""
         seats = self._span(padded)
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
@@ -108,7 +110,7 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
     for name in ROUTES[wanted]:
         try:
             return Route(name, step, seats), tuple(fallbacks)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")
 
@@ -119,12 +121,21 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
 
 
-def require_compiler(kind: str) -> None:
-    """RuntimeError where Inductor would find nothing to compile with."""
+def compiled(step: Step, kind: str) -> Step:
+    """The step as Inductor will compile it at its first call, kept in a folder of this user's.
+
+    RuntimeError where a CPU's code would find no C++ compiler. A CPU's step is one piece of C++,
+    for which a pool of compiling processes would start only to be in the way of what is measured.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder("inductor")))
     if kind == "cpu":
+        from torch._inductor import config
         from torch._inductor.cpp_builder import get_cpp_compiler
 
         get_cpp_compiler()
+        config.compile_threads = 1
+    made: Step = torch.compile(step, fullgraph=True)
+    return made
 
 
 def compilations() -> int:

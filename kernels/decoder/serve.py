@@ -126,7 +126,7 @@ class ServeWorkload:
                 "kv_capacity": server.session.cache.capacity,
             },
             "data_profile": self._data_profile,
-            "work": self._work(server),
+            "work": self._work(opened, server),
             "phases": ["prefill", "decode"],
             "search": None if self._search is None else self._search.facts(),
             "tpot_p99_predicted_s": point.tpot_p99_s,
@@ -134,13 +134,14 @@ class ServeWorkload:
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
         }
 
-    def _work(self, server: Server) -> dict[str, Any]:
+    def _work(self, opened: Opened, server: Server) -> dict[str, Any]:
         """What a generated token stands for: its share of a step and of its request's prefill."""
         model = self.setup.model
         return {
             "model": asdict(model),
             "precision": self.setup.precision,
-            "bytes_per_kv": server.session.cache.slots.element_size(),
+            "bytes_per_weight": opened.rung["bytes_per_weight"],
+            "bytes_per_kv": server.session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
             "padded_context": mean_span(self.mix, server.slots.batch),

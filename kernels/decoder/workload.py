@@ -129,8 +129,9 @@ class DecodeWorkload:
                 batch=self.batch,
                 context=self.context,
                 steps=self.steps,
-                bytes_per_kv=session.cache.slots.element_size(),
-            ),
+                bytes_per_kv=session.decoder.dtype.itemsize,
+            )
+            | {"bytes_per_weight": opened.rung["bytes_per_weight"]},
             "launch_s": self._step_s,
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
         }

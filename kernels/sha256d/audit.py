@@ -17,7 +17,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
-from . import private_cache
+from .. import private_cache
 from .cuda_source import KERNEL, MAX_REGISTERS, SOURCE, VARIANTS
 from .sass import Counts, count_hot_loop
 from .toolchain import (

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from . import private_cache
+from .. import private_cache
 
 _ROUNDS = 5
 

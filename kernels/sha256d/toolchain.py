@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import private_cache
+from .. import private_cache
 
 PACKAGES = {
     "nvrtc": "nvidia-cuda-nvrtc==13.0.* cuda-bindings",

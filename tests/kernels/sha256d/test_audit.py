@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.audited import row_of, shipped
+from bench.kernels import private_cache
 from bench.kernels.sha256d import audit as a
-from bench.kernels.sha256d import private_cache
 from bench.kernels.sha256d.cuda_source import SOURCE, VARIANTS
 from bench.kernels.sha256d.toolchain import (
     CompileError,
@@ -168,7 +168,7 @@ def test_workers_share_the_folder_of_who_started_them(
             raise BrokenProcessPool
 
     monkeypatch.setattr(a, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(private_cache, "_CHOSEN", [tmp_path])
+    monkeypatch.setattr(private_cache, "_CHOSEN", {"cuda": tmp_path})
     with pytest.raises(CompileError, match="is memory short"):
         a._make_all([("cupy", "plain", 90)], 2)
     assert started == [(2, private_cache.use, (tmp_path,))]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench.kernels.sha256d import private_cache
+from bench.kernels import private_cache
 from bench.kernels.sha256d import toolchain as t
 from bench.kernels.sha256d.cuda_source import SOURCE, VARIANTS
 

@@ -14,25 +14,25 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_CHOSEN: list[Path] = []
-"""This process's folder, once it was asked for."""
+_CHOSEN: dict[str, Path] = {}
+"""This process's folders by kind, once they were asked for."""
 
 
-def folder() -> Path:
-    """``$XDG_CACHE_HOME/joulemark/cuda`` (0700), or one for this process where that cannot be."""
-    if not _CHOSEN:
-        _CHOSEN.append(_found() or _passing())
-    return _CHOSEN[0]
+def folder(kind: str = "cuda") -> Path:
+    """``$XDG_CACHE_HOME/joulemark/KIND`` (0700), or one for this process where that cannot be."""
+    if kind not in _CHOSEN:
+        _CHOSEN[kind] = _found(kind) or _passing()
+    return _CHOSEN[kind]
 
 
 def use(place: Path) -> None:
-    """Take the folder of the process that started this one."""
-    _CHOSEN[:] = [place]
+    """Take the folder of CUDA binaries of the process that started this one."""
+    _CHOSEN["cuda"] = place
 
 
-def _found() -> Path | None:
+def _found(kind: str) -> Path | None:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = root / "joulemark" / "cuda"
+    path = root / "joulemark" / kind
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.mkdir(exist_ok=True, mode=0o700)
