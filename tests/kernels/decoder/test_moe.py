@@ -87,6 +87,20 @@ def test_the_gate_passes_a_mixture_and_catches_a_swapped_expert(
     assert not all(passed for _, passed, _ in gate.judge(decoder, traces, "swapped"))
 
 
+def test_a_swapped_expert_is_caught_in_16_bits_too(
+    build: Callable[..., Decoder], prompts: list[list[int]]
+) -> None:
+    decoder = build(torch.bfloat16, **EXPERTS)
+    assert all(ok for _, ok, _ in gate.judge(decoder, gate.decode(decoder, prompts, 24), "honest"))
+    honest = decoder.named_weights()
+    broken = build(torch.bfloat16, **EXPERTS)
+    down = broken.layers[1].experts.down
+    down[[0, 1]] = down[[1, 0]]
+    decoded = gate.decode(broken, prompts, 24)
+    broken.named_weights = lambda: honest
+    assert not all(ok for _, ok, _ in gate.judge(broken, decoded, "swapped"))
+
+
 def test_weights_of_a_mixture_are_views_under_their_names(build: Callable[..., Decoder]) -> None:
     decoder = build(**EXPERTS)
     named = decoder.named_weights()

@@ -97,7 +97,8 @@ def test_logits_equal_those_of_transformers(
     session.prefill(tokens[:, :60].tolist())
     torch.testing.assert_close(session.logits, expected[:, 59], rtol=1e-4, atol=1e-4)
     for place in range(60, 100):
-        session.tokens.copy_(tokens[:, place])
+        with torch.inference_mode():
+            session.tokens.copy_(tokens[:, place])
         session.step()
         torch.testing.assert_close(session.logits, expected[:, place], rtol=1e-4, atol=1e-4)
 
@@ -162,7 +163,8 @@ def test_what_transformers_saves_is_loaded_and_gives_its_logits(
     session.prefill(tokens[:, :30].tolist())
     torch.testing.assert_close(session.logits, expected[:, 29], rtol=1e-4, atol=1e-4)
     for place in range(30, 50):
-        session.tokens.copy_(tokens[:, place])
+        with torch.inference_mode():
+            session.tokens.copy_(tokens[:, place])
         session.step()
         torch.testing.assert_close(session.logits, expected[:, place], rtol=1e-4, atol=1e-4)
 
