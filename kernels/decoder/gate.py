@@ -239,7 +239,8 @@ def _refilled(session: Session, prompts: Sequence[Sequence[int]]) -> list[Trace]
     rows = [[*row, *session.produced(index)[:-1]] for index, row in enumerate(rows)]
     rows[1] = [token for pair in zip(rows[1], rows[2], strict=False) for token in pair]
     rows[1] = rows[1][: session.cache.capacity - steps]
-    session.cache.slots[:, :, 1] = torch.nan
+    for slots in session.cache.slots:
+        slots[:, 1] = torch.nan
     session.refill(1, rows[1])
     return trace(session, rows, steps - steps // 2)
 
@@ -247,7 +248,8 @@ def _refilled(session: Session, prompts: Sequence[Sequence[int]]) -> list[Trace]
 @torch.inference_mode()
 def _anew(session: Session, prompts: Sequence[Sequence[int]]) -> Check:
     """The same prompts once more, over a cache of NaN: what was kept from before shows."""
-    session.cache.slots.fill_(torch.nan)
+    for slots in session.cache.slots:
+        slots.fill_(torch.nan)
     session.logits.fill_(torch.nan)
     session.prefill(prompts)
     if session.steps_left > 0:

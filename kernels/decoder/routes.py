@@ -43,6 +43,7 @@ class Route:
         self.replays = 0
         self._bucket = BUCKETS[seats.device.type]
         self._step = step
+        self._warm = 0
         self._spans: dict[int, Tensor] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._seats = seats
@@ -53,13 +54,14 @@ class Route:
         if "graph" in name:
             for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
                 self._capture(self.padded(span))
-        self._warm = compilations()
+        if "compile" in name:
+            self._warm = compilations()
         self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
 
     @property
     def recompiles(self) -> int:
-        """Compilations since this route was ready, whoever caused them."""
-        return compilations() - self._warm
+        """Compilations since this route was ready, whoever caused them; none without a compiler."""
+        return compilations() - self._warm if "compile" in self.name else 0
 
     def padded(self, span: int) -> int:
         """Slots that a step reads when the longest row holds ``span``."""
