@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -111,7 +112,9 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
     fallbacks: list[str] = []
     for name in ROUTES[wanted]:
         try:
-            return Route(name, step, seats), tuple(fallbacks)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deprecations inside the compiler's own imports
+                return Route(name, step, seats), tuple(fallbacks)
         except Exception as error:
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")
@@ -119,8 +122,8 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
 
 def reason(error: Exception) -> str:
     """An exception in one line."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:LONGEST_REASON]
 
 
 def compiled(step: Step, kind: str) -> Step:
