@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +10,7 @@ from bench.book import Book, open_book
 from bench.characterise import FIELDS, characterise, counter_ratio
 from bench.energy import Series, held_mean
 from bench.ledger import idle_power, metrics, windows
+from bench.phased import Measured, with_phases
 from bench.plan import GRADES
 from bench.predict.expected import with_roofs
 from bench.records.audit import HashLimit
@@ -282,6 +281,8 @@ def _workload(
     blocks = windows(book, facts.name, meter, full_hz=raw.device.sm_clock_max_hz)
     launch_s = facts.details.get("launch_s")
     figures = metrics(blocks, meter, raw.device, idle, book=book, launch_s=launch_s)
+    if facts.unit == "token":
+        figures = with_phases(figures, facts, Measured(raw.device, meter, idle, book, blocks))
     figures = with_roofs(figures, facts, raw.gpu, raw.device.power_limit_w)
     return WorkloadRecord(
         name=facts.name,
@@ -292,21 +293,7 @@ def _workload(
         data_profile=facts.data_profile,
         verified=Verified(bool(checks) and all(check.passed for check in checks), checks),
         windows=blocks,
-        metrics=_with_share(_with_phases(figures, facts, book, blocks), facts, book, blocks),
-    )
-
-
-def _with_phases(
-    figures: Metrics, facts: WorkloadFacts, book: Book, blocks: tuple[Window, ...]
-) -> Metrics:
-    """Prefill and decode counted apart, and the latency that the workload took itself."""
-    if facts.unit != "token":
-        return figures
-    return replace(
-        figures,
-        prefill=facts.details.get("prefill"),
-        decode=_decode(blocks),
-        tpot_s=_latency(book, facts.name),
+        metrics=_with_share(figures, facts, book, blocks),
     )
 
 
@@ -331,25 +318,3 @@ def ceiling_hz(limit: HashLimit, book: Book, blocks: Sequence[Window]) -> float 
         return None
     counts = HashCounts(limit.instructions, limit.alu, limit.fma_slots)
     return hash_ceiling(counts, limit.multiprocessors, mean_hz)
-
-
-def _decode(blocks: tuple[Window, ...]) -> JsonObject | None:
-    """Tokens generated in the measured blocks and the seconds they took."""
-    if not blocks:
-        return None
-    tokens = math.fsum(block.units for block in blocks)
-    seconds = math.fsum(block.end_s - block.start_s for block in blocks)
-    return {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds}
-
-
-def _latency(book: Book, workload: str) -> JsonObject | None:
-    """Time per output token over the measured runs: the median of their percentiles, in s."""
-    runs = [
-        e.data for e in book.events if e.name == "step_latency" and e.data["workload"] == workload
-    ]
-    if not runs:
-        return None
-    percentiles = {
-        name: statistics.median(run[f"{name}_s"] for run in runs) for name in ("p50", "p90", "p99")
-    }
-    return {**percentiles, "steps": sum(run["n"] for run in runs)}

@@ -84,8 +84,22 @@ def windows(
     book: Book, workload: str, meter: MeterFacts, *, full_hz: float | None = None
 ) -> tuple[Window, ...]:
     """Every block of the workload that could be booked, but those that the card was slowed in."""
-    spans = (span for span in book.blocks(workload) if not slowed(book, span, full_hz))
-    found = (window(book, span, meter) for span in spans)
+    return _booked(book, book.blocks(workload), meter, full_hz)
+
+
+def phase_windows(
+    book: Book, workload: str, part: str, meter: MeterFacts, *, full_hz: float | None = None
+) -> tuple[Window, ...]:
+    """The same of the stretches in which the workload ran one phase alone."""
+    spans = [span for span in book.of_phase("phase", workload) if span.part == part]
+    return _booked(book, spans, meter, full_hz)
+
+
+def _booked(
+    book: Book, spans: Sequence[Span], meter: MeterFacts, full_hz: float | None
+) -> tuple[Window, ...]:
+    kept = (span for span in spans if not slowed(book, span, full_hz))
+    found = (window(book, span, meter) for span in kept)
     return tuple(w for w in found if w is not None)
 
 

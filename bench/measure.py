@@ -221,10 +221,10 @@ class _Walk:
 
     def _run(self, step: Step, worker: Worker | None) -> None:
         """A window of any kind: start, let it settle, hold it, stop, keep all that was said."""
-        assert step.name in {"idle", "warmup", "steady", "observer", "block"}
+        assert step.name in {"idle", "warmup", "steady", "observer", "phase", "block"}
         self._pace(step.poll_s)
         if worker is not None:
-            worker.start()
+            worker.start(step.part)
         self._pass(0.0, step.settle_s, worker)
         start_s = self.bench.clock.now()
         if step.name == "warmup":
@@ -232,7 +232,8 @@ class _Walk:
         else:
             self._hold(step, worker)
         poll_s = step.poll_s if step.name == "observer" else None
-        span = Span(step.name, step.workload, start_s, self.bench.clock.now(), poll_s)
+        now_s = self.bench.clock.now()
+        span = Span(step.name, step.workload, start_s, now_s, poll_s, step.part)
         self.bench.record(span)
         self._pass(step.settle_s + step.seconds, step.run_out_s, worker)
         if worker is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.phases import group_s
 from bench.records.record import Step
 from bench.records.run import GradeName, SensorFacts
+
+Phases = Mapping[str, Sequence[str]]
+"""The phases that each workload can run alone, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Grade:
 
     ``settle_s`` passes before a block counts, ``idle_settle_s`` before idle does. ``steady_s`` is
     the test that power has settled, ``observer_s`` each of three blocks that show what sampling
-    itself costs.
+    itself costs, ``phase_blocks`` how often each phase of a workload runs alone.
     """
 
     name: GradeName
@@ -31,15 +34,16 @@ class Grade:
     warmup_s: float
     steady_s: float
     observer_s: float
+    phase_blocks: int
     ranked: bool
 
 
 GRADES: dict[str, Grade] = {
     grade.name: grade
     for grade in (
-        Grade("quick", 4, 2.5, 0.5, 5.0, 1.0, False, 5.0, 0.0, 0.0, False),
-        Grade("standard", 10, 6.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, True),
-        Grade("publish", 10, 60.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, True),
+        Grade("quick", 4, 2.5, 0.5, 5.0, 1.0, False, 5.0, 0.0, 0.0, 2, False),
+        Grade("standard", 10, 6.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, 4, True),
+        Grade("publish", 10, 60.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, 6, True),
     )
 }
 CALIBRATE_S = 21.0
@@ -119,8 +123,10 @@ def steps(
     calibrate: bool,
     setup_s: dict[str, float],
     sensor: SensorFacts | None,
+    phases: Phases | None = None,
 ) -> tuple[Step, ...]:
-    """The whole run in order; ``setup_s`` says how long each workload's preparing is expected.
+    """The whole run in order; ``setup_s`` says how long each workload's preparing is expected,
+    ``phases`` which of them are expected to run in phases.
 
     Without a meter of the device (``metered``) there is no idle power to take, nothing to
     calibrate and no power to see settle.
@@ -130,7 +136,9 @@ def steps(
         *(Step("prepare", name, setup_s.get(name, 0.0), group_s=group) for name in workloads),
         *(Step("verify", name, setup_s.get(f"{name}.verify", 0.0)) for name in workloads),
         *(calibration(name) for name in first if calibrate),
-        *after_setup(grade, workloads, block_s=block_s, metered=metered, sensor=sensor),
+        *after_setup(
+            grade, workloads, block_s=block_s, metered=metered, sensor=sensor, phases=phases
+        ),
     )
 
 
@@ -146,6 +154,7 @@ def after_setup(
     block_s: float,
     metered: bool,
     sensor: SensorFacts | None,
+    phases: Phases | None = None,
 ) -> tuple[Step, ...]:
     """What follows once the workloads stand and the sensor is known as well as it will be."""
     poll_s, out_s = pace_s(sensor), run_out_s(sensor)
@@ -162,11 +171,27 @@ def after_setup(
             for name in watched
             for observed_s in OBSERVED_POLLS_S
         ),
+        *phase_steps(grade, phases or {}, block_s, sensor),
         *(
             Step("block", name, block_s, grade.settle_s + k * PHI % 1 * turn_s, poll_s, None, out_s)
             for k, name in enumerate(block_order(workloads, grade.blocks))
         ),
         *(idle if grade.idle_after else []),
+    )
+
+
+def phase_steps(
+    grade: Grade, phases: Phases, block_s: float, sensor: SensorFacts | None
+) -> tuple[Step, ...]:
+    """Each workload's phases alone, in ABBA order, ``block_s`` each, at most MOST_BLOCK_S.
+
+    They come before the blocks, so that the run that is checked last is one that counts.
+    """
+    seconds, poll_s = min(block_s, MOST_BLOCK_S), pace_s(sensor)
+    return tuple(
+        Step("phase", name, seconds, grade.settle_s, poll_s, None, run_out_s(sensor), part)
+        for name, parts in phases.items()
+        for part in block_order(parts, grade.phase_blocks)
     )
 
 

@@ -14,7 +14,9 @@ class Workload(Protocol):
 
     ``unit`` is what is counted ("hash", "token"). A workload is built by its entry point from
     keyword arguments that are JSON values, lives in a process of its own, and is driven in this
-    order: prepare, verify, then run as often as asked, check, close.
+    order: prepare, verify, then run as often as asked, check, close. One whose description lists
+    ``phases`` can also run each of them alone: ``run(mark, stop, phase=…)``, where marks count the
+    phase's own units.
     """
 
     name: str
@@ -63,8 +65,8 @@ class Worker(Protocol):
     def verify(self) -> Sequence[Check]:
         """Run the checks that must hold before any timing."""
 
-    def start(self) -> None:
-        """Begin to run; returns at once."""
+    def start(self, phase: str | None = None) -> None:
+        """Begin to run, one phase alone if one is named; returns at once."""
 
     def poll(self) -> Sequence[Progress]:
         """Progress since the last poll; raises ``WorkerError`` when the work has died."""

@@ -15,14 +15,16 @@ from bench.phases import group_s
 from bench.plan import (
     CALIBRATE_POLL_S,
     Grade,
+    Phases,
     after_setup,
     block_seconds,
     calibration,
+    phase_steps,
     steps,
     total_seconds,
     warmup,
 )
-from bench.records.journal import Fact
+from bench.records.journal import Event, Fact
 from bench.records.record import Step
 from bench.records.run import DeviceFacts, MeterFacts
 from bench.steadiness import warm
@@ -46,8 +48,10 @@ class Protocol:
         setup_s: dict[str, float],
         facts: Sequence[Fact],
         made_at: str,
+        phases: Phases | None = None,
     ) -> None:
-        """``facts`` is the journal as it grows; ``made_at`` dates a calibration."""
+        """``facts`` is the journal as it grows; ``made_at`` dates a calibration, ``phases`` are
+        those expected until the prepared workloads have said theirs."""
         self.meter = meter
         self._grade = grade
         self._workloads = workloads
@@ -55,6 +59,7 @@ class Protocol:
         self._window_s = window_s
         self._facts = facts
         self._made_at = made_at
+        self._phases = dict(phases or {})
         self._warm_began: int | None = None
         self._warmed_s = 0.0
         self._ahead = deque(
@@ -66,6 +71,7 @@ class Protocol:
                 calibrate=grade.ranked and can_calibrate(meter),
                 setup_s=setup_s,
                 sensor=meter.sensor,
+                phases=self._phases,
             )
         )
         self.left_s = total_seconds(self._ahead)
@@ -89,13 +95,32 @@ class Protocol:
             self._learn(step, began)
 
     def _learn(self, step: Step, began: int) -> None:
-        if step.name == "calibrate":
+        if step.name == "prepare":
+            self._learn_phases(began)
+        elif step.name == "calibrate":
             self._learn_sensor(began)
         elif step.name == "warmup":
             self._warmed_s += step.seconds
             self._warm_began = began if self._warm_began is None else self._warm_began
             if not any(ahead.name == "warmup" for ahead in self._ahead):
                 self._warm_on(self._warm_began, step.poll_s)
+
+    def _learn_phases(self, began: int) -> None:
+        """The phase blocks ahead as the workload just prepared says, where it is not as expected.
+
+        One that could not be prepared says nothing, and its steps are passed over.
+        """
+        said = dict(self._phases)
+        for fact in self._facts[began:]:
+            if isinstance(fact, Event) and fact.name == "prepared":
+                said[fact.data["name"]] = tuple(fact.data["details"].get("phases", ()))
+        if said == self._phases:
+            return
+        self._phases = said
+        rest = [step for step in self._ahead if step.name != "phase"]
+        first = next((at for at, step in enumerate(rest) if step.name == "block"), len(rest))
+        found = phase_steps(self._grade, said, self.block_s, self.meter.sensor)
+        self._ahead = deque((*rest[:first], *found, *rest[first:]))
 
     def _learn_sensor(self, began: int) -> None:
         """Every later step as this sensor needs it; launches are grouped anew where it must be."""
@@ -112,6 +137,7 @@ class Protocol:
                     block_s=self.block_s,
                     metered=True,
                     sensor=self.meter.sensor,
+                    phases=self._phases,
                 ),
             )
         )

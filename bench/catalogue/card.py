@@ -103,4 +103,7 @@ def _simulation(table: Table | None) -> SimulationProfile | None:
             raise table.error(name, "is missing", "a simulated card needs sha256d and decode")
     if not isinstance(loads["decode"].config.get("model"), str):
         raise table.error("decode.config.model", "is missing", "name the model it stands for")
+    prompt = loads["prefill"].config.get("prompt") if "prefill" in loads else 1
+    if not isinstance(prompt, int) or prompt < 1:
+        raise table.error("prefill.config.prompt", "is missing", "say how many tokens a prompt has")
     return SimulationProfile(idle, loads)

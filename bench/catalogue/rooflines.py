@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from bench.catalogue.checks import Check, Shelf
+from bench.predict.simulated import scale_of
 from bench.records.market import GpuProfile, ModelConfig, SimulatedLoad, Value
 from bench.roofline import hash_ceiling, hash_counts, kv_bytes_per_token, matmul_parameters
 
@@ -134,6 +135,22 @@ def _decoding(gpu: GpuProfile, models: dict[str, ModelConfig]) -> Trouble:
         rate = load.units_per_s.value
         text = f"simulated decode {rate:.4g} tokens/s is above the bandwidth roofline {limit:.4g}"
         yield text, "lower simulation.decode.units_per_s"
+    if "prefill" in gpu.simulation.loads and limit is not None:
+        yield from _serving(gpu, model)
+
+
+def _serving(gpu: GpuProfile, model: ModelConfig) -> Trouble:
+    """No more prompt tokens than arithmetic allows; watts that bytes and FLOPs can explain."""
+    assert gpu.simulation is not None
+    try:
+        scale = scale_of(gpu, model)
+    except ValueError as error:
+        yield str(error), "correct simulation.prefill.watts or simulation.decode.watts"
+        return
+    if scale.prefill_share > 1:
+        rate = gpu.simulation.loads["prefill"].units_per_s.value
+        text = f"simulated prefill {rate:.4g} tokens/s is {scale.prefill_share:.2f} of its roofline"
+        yield text, "lower simulation.prefill.units_per_s"
 
 
 def _decode_limit(gpu: GpuProfile, load: SimulatedLoad, model: ModelConfig) -> float | None:

@@ -12,10 +12,12 @@ import typer
 from bench.cli.all_command import all_command
 from bench.cli.audit_command import audit_command
 from bench.cli.calibrate_command import calibrate_command
+from bench.cli.data_power_command import data_power_command
 from bench.cli.doctor_command import doctor_command
 from bench.cli.gate_command import gate_command
 from bench.cli.hash_command import hash_command
 from bench.cli.help import Sectioned
+from bench.cli.infer_command import infer_command
 from bench.cli.market_command import market_app
 from bench.cli.refusal import BUG, USAGE, Refusal
 from bench.cli.run_command import SETTINGS, run_command
@@ -46,6 +48,8 @@ SHORT = {
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",
     "hash": "The hash side alone: one kernel, or all side by side.",
+    "infer": "The token side alone: a scenario at one point or many.",
+    "data-power": "Joules per token by the values of the weights.",
     "audit": "Compile and count the hash kernels: a ceiling per card.",
     "verify": "Derive stored runs again and name what differs.",
     "site": "What a MW of a site is worth: mine, lease, serve.",
@@ -62,6 +66,8 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "calibrate": calibrate_command,
     "sweep": sweep_command,
     "hash": hash_command,
+    "infer": infer_command,
+    "data-power": data_power_command,
     "audit": audit_command,
     "verify": verify_command,
     "site": site_command,

@@ -101,7 +101,7 @@ def _read(path: Path) -> Sequence[Fact]:
 def _run(request: CalibrateRequest, console: Console, target: Target) -> Sequence[Fact]:
     """The journal of a load that goes on and off in a seeded pattern, then stays on."""
     started = dt.datetime.now(dt.UTC)
-    rig = open_rig(request, target, None)
+    rig = open_rig(request, target)
     meter = rig.meter.facts()
     try:
         _require_sensor(meter, target.facts)

@@ -25,7 +25,7 @@ DOING = {
     "observer": "{} runs with less and more sampling, to see what sampling costs",
     "block": "{} block {}/{}",
 }
-
+PHASE = "{} runs its {} alone"
 REGROUP = "{} groups its launches so that the sensor cannot lock to them"
 
 
@@ -57,8 +57,11 @@ class Commentary:
         name = step.workload or ""
         done = len(self._booked.get(name, ())) + 1
         again = step.name == "prepare" and name in self._prepared
-        doing = REGROUP if again else DOING[step.name]
-        self._doing = doing.format(name, done, self._blocks)
+        if step.name == "phase":
+            self._doing = PHASE.format(name, step.part)
+        else:
+            doing = REGROUP if again else DOING[step.name]
+            self._doing = doing.format(name, done, self._blocks)
         self._prepared |= {name} if step.name == "prepare" else set()
         if step.name in {"prepare", "verify"} and not again:
             key = name if step.name == "prepare" else f"{name}.verify"

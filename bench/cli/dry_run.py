@@ -18,9 +18,17 @@ from bench.report.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIRST_SETUP_S = {"sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0}
+FIRST_SETUP_S = {
+    "sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0,
+    "serve": 40.0, "serve.verify": 10.0, "prefill": 10.0, "prefill.verify": 5.0,
+    "endpoint": 5.0, "endpoint.verify": 5.0,
+}  # fmt: skip
 """What preparing takes where nothing is cached yet; later runs remember what theirs took."""
-WARM_SETUP_S = {"sha256d": 2.5, "sha256d.verify": 1.0, "decode": 5.0, "decode.verify": 2.0}
+WARM_SETUP_S = {
+    "sha256d": 2.5, "sha256d.verify": 1.0, "decode": 5.0, "decode.verify": 2.0,
+    "serve": 25.0, "serve.verify": 8.0, "prefill": 6.0, "prefill.verify": 3.0,
+    "endpoint": 5.0, "endpoint.verify": 5.0,
+}  # fmt: skip
 """What it takes once compiled code is cached; stands in until a second run has shown it."""
 AROUND_S = 2.0
 """Starting Python and its imports, and writing the record."""

@@ -42,9 +42,9 @@ class HashRequest(AllRequest):
     exports: Exports
 
     @property
-    def workloads(self) -> tuple[str, ...]:
+    def infers(self) -> bool:
         """Hashing alone."""
-        return ("sha256d",)
+        return False
 
 
 def run_hash(request: HashRequest) -> int:

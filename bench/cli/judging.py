@@ -26,6 +26,7 @@ from bench.store import BadRecord, StoreError, load
 from bench.verdict import judge
 from bench.verdict.case import Case
 from bench.verdict.grid import flip_grid
+from bench.verdict.stack import StackGap, stack_gaps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,8 +87,11 @@ def run_verdict(request: VerdictRequest) -> int:
             continue
         _show(found, prices.today, console)
         judged.append(found)
+    gaps = stack_gaps([found.record for found in judged])
+    for gap in gaps:
+        say(console, tables.stack_gap(gap))
     if judged or request.to_stdout:
-        _write(request, judged)
+        _write(request, judged, gaps)
     sheets = [sheet for found in judged for sheet in _exported(found, prices.today)]
     if sheets:
         write_exports(request.exports, sheets, console)
@@ -178,8 +182,11 @@ def _exported(found: Judged, today: dt.date) -> Iterator[Sheet]:
         yield replace(sheet, title=f"{sheet.title}: {whose}")
 
 
-def _write(request: VerdictRequest, judged: list[Judged]) -> None:
-    documents = [_document(found) for found in judged]
+def _write(request: VerdictRequest, judged: list[Judged], gaps: list[StackGap]) -> None:
+    by_run = {gap.engine: asdict(gap) for gap in gaps}
+    documents = [
+        {**_document(found), "stack_gap": by_run.get(found.record.run_id)} for found in judged
+    ]
     content: Any = documents[0] if len(request.files) == len(documents) == 1 else documents
     try:
         write_json(request, json.dumps(content, indent=2, allow_nan=False) + "\n")

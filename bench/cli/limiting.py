@@ -71,7 +71,8 @@ class SimulatedLimiter:
         if interrupted():
             return None
         card, facts = limited(self._card, watts), self._target.facts
-        truth = None if facts.truth is None else card.truth
+        names = facts.truth
+        truth = None if names is None else {name: card.truth[name] for name in names}
         return replace(
             self._target, card=card, facts=replace(facts, power_limit_w=watts, truth=truth)
         )
@@ -88,6 +89,7 @@ class _CardLimiter:
         """MeterError when the limit cannot be read."""
         self._limit = limit
         self._before = target.facts
+        self._inference = target.inference
         self._request = replace(request, gpu=target.facts.index)
         self._original_w = limit.asked_w()
 
@@ -101,7 +103,7 @@ class _CardLimiter:
         if found_w is None or abs(found_w - watts) > SAME_W:
             text = f"the limit left {watts:g} W before anything was measured"
             raise Refusal(ENVIRONMENT, f"{text}: see that nothing else sets it")
-        return target
+        return replace(target, inference=self._inference)
 
 
 class OperatedLimiter(_CardLimiter):

@@ -191,7 +191,7 @@ def _run(path: Path, console: Console) -> Measured | None:
 def _decode_model(record: RunRecord) -> ModelConfig | None:
     """The model whose tokens were counted; null for one that this program does not know."""
     for workload in record.workloads:
-        if workload.name == "decode":
+        if workload.name in ("serve", "decode"):
             name = workload.config.get("model")
             if record.profiles.model is not None and name == record.profiles.model.name:
                 return record.profiles.model

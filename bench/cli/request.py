@@ -65,9 +65,14 @@ class AllRequest(Request):
     strict: bool
 
     @property
-    def workloads(self) -> tuple[str, ...]:
-        """What is measured, in the order of the first round of blocks."""
-        return ("sha256d", "decode")
+    def hashes(self) -> bool:
+        """Whether the hash side is measured."""
+        return True
+
+    @property
+    def infers(self) -> bool:
+        """Whether the token side is measured, at the device's default point."""
+        return True
 
 
 def check_all(request: AllRequest) -> None:

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.inference import EXPECTED_PHASES, Inference, simulated
 from bench.cli.refusal import ENVIRONMENT, USAGE, Refusal
 from bench.cli.request import AllRequest, Request, faults_of
-from bench.plan import CALIBRATE_S, GRADES, block_seconds, steps, total_seconds
+from bench.plan import CALIBRATE_S, GRADES, Phases, block_seconds, steps, total_seconds
 from bench.ports import Clock, Meter, MeterError, Worker
 from bench.records.journal import JsonObject
 from bench.records.run import DeviceFacts, WorkloadFacts
-from bench.roofline import decode_bytes, fits
 
 if TYPE_CHECKING:
-    from bench.records.market import GpuProfile, ModelConfig, SimulationProfile
+    from bench.records.market import GpuProfile
     from bench.simulate import Card
 
-DECODE_STEPS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where decoding is measured: precision, rows, prompt tokens per row."""
-
-    precision: str
-    batch: int
-    context: int
-
-
-GPU_POINT = Point("bf16", 64, 1024)
-CPU_POINT = Point("fp32", 8, 128)
-BF16_BYTES = 2
+HASHED = ("sha256d",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +32,14 @@ class Hashing:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The device, what is known of its kind, and the simulated card where it is one."""
+    """The device, what is known of its kind, the simulated card where it is one, and what is to
+    be inferred, if anything."""
 
     facts: DeviceFacts
     profile: GpuProfile | None
     card: Card | None
     note: str | None
+    inference: Inference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +71,35 @@ def find_target(request: Request) -> Target:
         return _cpu(f"No usable NVIDIA GPU ({why}): measuring the CPU instead.")
 
 
-def choose_model(request: AllRequest, target: Target) -> ModelConfig:
-    """The model asked for, else the device's default."""
-    from bench.catalogue import load_model
+def infer_on(target: Target, inference: Inference) -> Target:
+    """The device with what it is to infer; a simulated one knows its answers there.
 
-    if target.profile is not None and target.facts.kind == "sim":
-        simulated = _simulation(target.profile).loads["decode"].config["model"]
-        if request.model not in (None, simulated):
-            text = f"--model {request.model}: {target.facts.name} simulates {simulated} only"
-            raise Refusal(USAGE, text)
-        return load_model(simulated)
-    if request.model is not None:
-        return load_model(request.model)
-    if target.facts.kind == "cpu":
-        return load_model("micro")
-    return _largest_that_fits(target.facts)
-
-
-def open_rig(
-    request: Request,
-    target: Target,
-    model: ModelConfig | None,
-    hashing: Hashing | None = None,
-    decoding: Mapping[str, Any] = MappingProxyType({}),
-) -> Rig:
-    """Open the meter; a Refusal says what is missing. Without a model nothing can be decoded.
-
-    Any kernel hashes where none is named; ``decoding`` are arguments of the decoder in place of
-    the device's own point, which no simulated card heeds.
+    Refusal where a simulated card cannot run that point.
     """
+    if target.card is None or target.profile is None:
+        return replace(target, inference=inference)
+    known = simulated(target.profile, inference).truth
+    card = replace(target.card, truth={**target.card.truth, **known})
+    truth = target.facts.truth
+    if truth is not None:
+        truth = {name: each for name, each in truth.items() if name in HASHED} | known
+    facts = replace(target.facts, truth=truth)
+    return replace(target, card=card, facts=facts, inference=inference)
+
+
+def measured_on(request: AllRequest, target: Target) -> tuple[str, ...]:
+    """The workloads that are measured, in the order of the first round of blocks."""
+    inferred = () if target.inference is None else (target.inference.workload,)
+    return (*(HASHED if request.hashes else ()), *inferred)
+
+
+def phases_of(workloads: Sequence[str]) -> Phases:
+    """The phases that each is expected to have."""
+    return {name: EXPECTED_PHASES[name] for name in workloads if name in EXPECTED_PHASES}
+
+
+def open_rig(request: Request, target: Target, hashing: Hashing | None = None) -> Rig:
+    """Open the meter; a Refusal says what is missing. Any kernel hashes where none is named."""
     if target.card is not None:
         return _simulated_rig(request, target, target.card, hashing)
     from bench.machine import RealClock
@@ -123,24 +110,24 @@ def open_rig(
     def start_workers(names: Sequence[str], window_s: float, seed: int) -> dict[str, Worker]:
         hash_arguments = _hash_arguments(target.facts, hashing, window_s, seed)
         arguments = {"sha256d": hash_arguments}
-        if model is not None:
-            arguments["decode"] = {**_decode_arguments(target.facts, model, seed), **decoding}
+        if (asked := target.inference) is not None:
+            arguments[asked.workload] = _infer_arguments(target.facts, asked, seed)
         known = {"sha256d": hashing.known if hashing else {}}
         return _start_workers({name: arguments[name] for name in names}, target, known)
 
-    def simulated(name: str | None) -> Meter:
+    def beside(name: str | None) -> Meter:
         return open_beside(_card(name or "")[1], clock, request.seed, target.facts)
 
-    return Rig(_open_meter(request, target, simulated, clock), clock, start_workers)
+    return Rig(_open_meter(request, target, beside, clock), clock, start_workers)
 
 
 def _open_meter(
-    request: Request, target: Target, simulated: Callable[[str | None], Meter], clock: Clock
+    request: Request, target: Target, sensor: Callable[[str | None], Meter], clock: Clock
 ) -> Meter:
     from bench.meters import open_meter
 
     try:
-        return open_meter(request.instrument, target.facts, simulated, clock)
+        return open_meter(request.instrument, target.facts, sensor, clock)
     except MeterError as error:
         raise Refusal(ENVIRONMENT, str(error)) from error
     except ValueError as error:
@@ -181,29 +168,19 @@ def _hash_arguments(
     return {**chosen, **named, "window_s": window_s, "seed": seed}
 
 
-def _decode_arguments(device: DeviceFacts, model: ModelConfig, seed: int) -> dict[str, Any]:
+def _infer_arguments(device: DeviceFacts, inference: Inference, seed: int) -> dict[str, Any]:
+    """What the device adds to a point; an endpoint's model and weights are the server's own."""
+    if inference.model is None:
+        return {"seed": seed, **inference.arguments}
+    model = inference.model
     return {
         "device": "cpu" if device.kind == "cpu" else "cuda",
         "model": {"name": model.name, **model.config},
         "weights": model.weights,
         "threads": device.threads,
-        "steps": DECODE_STEPS,
         "seed": seed,
-        **asdict(CPU_POINT if device.kind == "cpu" else GPU_POINT),
+        **inference.arguments,
     }
-
-
-def _largest_that_fits(device: DeviceFacts) -> ModelConfig:
-    from bench.catalogue import load_model
-
-    tokens = GPU_POINT.context + DECODE_STEPS
-    for name in ("8b", "1b"):
-        model = load_model(name)
-        needed = decode_bytes(model.config, GPU_POINT.batch, tokens, BF16_BYTES)
-        if device.memory_bytes is None or fits(needed, device.memory_bytes):
-            return model
-    text = f"neither 8b nor 1b fits {device.name}: name a smaller one with --model"
-    raise Refusal(ENVIRONMENT, text)
 
 
 def _cpu(note: str | None) -> Target:
@@ -263,55 +240,47 @@ def _simulated_rig(request: Request, target: Target, card: Card, hashing: Hashin
     from bench.simulate import SimulatedDevice
     from bench.workers import SimulatedWorker
 
-    assert target.profile is not None, "a simulated card comes from a profile"
-    loads = _simulation(target.profile).loads
     clock = VirtualClock()
-    strike_s = _strike_s(request)
+    strike_s = _strike_s(request, target)
     device = SimulatedDevice(card, request.seed, faults=faults_of(request), strike_s=strike_s)
 
     def start_workers(names: Sequence[str], _window_s: float, _seed: int) -> dict[str, Worker]:
-        configs = {name: loads[name].config for name in names}
-        if hashing is not None:
-            configs["sha256d"] = {"kernel": "plain", **hashing.known}
-        return {
-            name: SimulatedWorker(_simulated_facts(name, configs[name]), device, clock)
-            for name in names
-        }
+        known = {"sha256d": _simulated_hash(hashing)}
+        if target.inference is not None and target.profile is not None:
+            known[target.inference.workload] = simulated(target.profile, target.inference).facts
+        return {name: SimulatedWorker(known[name], device, clock) for name in names}
 
-    def simulated(name: str | None) -> Meter:
+    def own(name: str | None) -> Meter:
         if name not in (None, card.name):
             raise Refusal(USAGE, f"--meter sim:{name}: {target.facts.name} has a sensor of its own")
         return SimulatedMeter(device, clock, mismatch=False)
 
-    return Rig(_open_meter(request, target, simulated, clock), clock, start_workers)
+    return Rig(_open_meter(request, target, own, clock), clock, start_workers)
 
 
-def _strike_s(request: Request) -> float:
+def _strike_s(request: Request, target: Target) -> float:
     """When faults strike that were given no moment: amid the blocks, else amid a calibration."""
     if not isinstance(request, AllRequest):
         return CALIBRATE_S / 2
     grade = GRADES[request.grade]
     block_s = block_seconds(grade, request.window_s, None)
-    calibrate, names = grade.ranked, request.workloads
+    names = measured_on(request, target)
     plan = steps(
-        grade, names, block_s=block_s, metered=True, calibrate=calibrate, setup_s={}, sensor=None
+        grade,
+        names,
+        block_s=block_s,
+        metered=True,
+        calibrate=grade.ranked,
+        setup_s={},
+        sensor=None,
+        phases=phases_of(names),
     )
     first = [step.name for step in plan].index("block")
     blocks_s = total_seconds(step for step in plan if step.name == "block")
     return total_seconds(plan[:first]) + blocks_s / 2
 
 
-def _simulated_facts(name: str, config: dict[str, Any]) -> WorkloadFacts:
-    hashing = name == "sha256d"
-    return WorkloadFacts(
-        name=name,
-        backend="cupy" if hashing else "torch",
-        unit="hash" if hashing else "token",
-        tier=None if hashing else "T1",
-        config=config or {"kernel": "plain"},
-    )
-
-
-def _simulation(profile: GpuProfile) -> SimulationProfile:
-    assert profile.simulation is not None, "only a profile with a simulation becomes a card"
-    return profile.simulation
+def _simulated_hash(hashing: Hashing | None) -> WorkloadFacts:
+    known = {} if hashing is None else hashing.known
+    config = {"kernel": "plain", **known}
+    return WorkloadFacts(name="sha256d", backend="cupy", unit="hash", tier=None, config=config)

@@ -66,7 +66,7 @@ def run_metered(request: RunRequest) -> int:
             device_lock(target.facts.uuid or target.facts.kind, wait=request.wait),
         ):
             await_device(target.facts, wait=request.wait)
-            meter = open_rig(request, target, None).meter
+            meter = open_rig(request, target).meter
             try:
                 return _Run(request, target, meter, pattern, heeding).run()
             finally:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.calibrations import keep, recall
 from bench.cli.commentary import Commentary
 from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
+from bench.cli.inference import default_inference, default_model
 from bench.cli.kernels import Choice, default_kernel, limit_of
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
@@ -28,7 +28,17 @@ from bench.cli.refusal import (
     Refusal,
 )  # fmt: skip
 from bench.cli.request import AllRequest, check_all
-from bench.cli.rig import Hashing, Rig, Target, choose_model, find_target, open_rig
+from bench.cli.rig import (
+    HASHED,
+    Hashing,
+    Rig,
+    Target,
+    find_target,
+    infer_on,
+    measured_on,
+    open_rig,
+    phases_of,
+)
 from bench.cli.signals import Handler, deaf, interruptible
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
@@ -55,7 +65,6 @@ from bench.store import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-UNITS = {"sha256d": "hash", "decode": "token"}
 WAIT_POLL_S = 1.0
 FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
@@ -106,8 +115,7 @@ class Measured:
 class Session:
     """One run on a device that nobody else holds, of the kernel chosen, else the device's default.
 
-    ``decoding`` are arguments of the decoder in place of the device's own point. Once it has
-    measured, ``afterwards`` hears the signals that end a command.
+    Once it has measured, ``afterwards`` hears the signals that end a command.
     """
 
     def __init__(
@@ -119,14 +127,15 @@ class Session:
         profiles: Profiles,
         *,
         choice: Choice | None = None,
-        decoding: Mapping[str, Any] = MappingProxyType({}),
         afterwards: Handler = deaf,
     ) -> None:
         self.request = request
-        self.decoding = decoding
-        self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
+        self.hashing = None
+        if request.hashes:
+            self.hashing = hashing_of((choice or default_kernel(target)).kernel, target)
         self.console = console
         self.target = target
+        self.workloads = measured_on(request, target)
         self.market = market
         self.profiles = profiles
         self.grade = GRADES[request.grade]
@@ -180,19 +189,20 @@ class Session:
         return self._plan(self._course(meter, dt.datetime.now(dt.UTC), ())), meter
 
     def _rig(self) -> Rig:
-        return open_rig(self.request, self.target, self.profiles.model, self.hashing, self.decoding)
+        return open_rig(self.request, self.target, self.hashing)
 
     def _course(self, meter: MeterFacts, started: dt.datetime, facts: Sequence[Fact]) -> Protocol:
         simulated = self.target.card is not None
         return Protocol(
             self.grade,
-            self.request.workloads,
+            self.workloads,
             device=self.target.facts,
             meter=meter,
             window_s=self.request.window_s,
             setup_s={} if simulated else {**FIRST_SETUP_S, **remembered_setup()},
             facts=facts,
             made_at=stamp(started),
+            phases=phases_of(self.workloads),
         )
 
     def _plan(self, course: Protocol) -> Plan:
@@ -211,11 +221,12 @@ class Session:
 
     def _measure(self, rig: Rig, plan: Plan, course: Protocol, journal: Journal) -> Outcome:
         screen = open_screen(self.console)
-        watch = Commentary(screen, journal, rig.meter.facts(), UNITS, plan.blocks)
+        units = {name: "hash" if name in HASHED else "token" for name in self.workloads}
+        watch = Commentary(screen, journal, rig.meter.facts(), units, plan.blocks)
         window_s = plan.blocks * plan.block_s
         try:
             with interruptible(self.afterwards):
-                workers = rig.start_workers(self.request.workloads, window_s, plan.seed)
+                workers = rig.start_workers(self.workloads, window_s, plan.seed)
                 bench = Bench(
                     self.target.facts,
                     workers,
@@ -300,7 +311,11 @@ def open_world(request: AllRequest) -> tuple[MarketProfile, Target, Profiles]:
     prices = open_prices(request.market, request.sets, request.asic)
     try:
         target = find_target(request)
-        model = choose_model(request, target) if "decode" in request.workloads else None
+        model = None
+        if request.infers:
+            model = default_model(target.facts, target.profile, request.model)
+            inference = default_inference(target.facts, target.profile, model)
+            target = infer_on(target, inference)
     except ProfileError as error:
         raise Refusal(USAGE, str(error)) from error
     return prices.market, target, Profiles(model, target.profile, prices.asics, prices.own)

@@ -16,6 +16,7 @@ from bench.predict.point import PRECISIONS, Asked
 from bench.predict.priors import PRIORS, Kind, decode_share
 from bench.records.audit import HashLimit
 from bench.records.decode import from_object
+from bench.records.journal import JsonObject
 from bench.records.market import GpuProfile, ModelConfig
 from bench.records.record import RunRecord
 from bench.records.run import Estimate, WorkloadRecord
@@ -76,13 +77,14 @@ def measured(
     hashing = _by_unit(record, "sha256d")
     if hashing is not None:
         ratios |= _hash_ratios(hashing, gpu, hash_clock_hz)
-    decoding = _by_unit(record, "decode")
     asked = None
-    if decoding is not None and decode_model is not None:
+    if (decoding := _by_unit(record, "serve") or _by_unit(record, "decode")) and decode_model:
         asked = _point(decoding, decode_model)
-        ratios |= _decode_ratios(decoding, gpu, asked)
+        for name, reached in _reached(decoding).items():
+            ratios |= _prefill_ratio(reached, gpu, asked) if name == "prefill" else {}
+            ratios |= _decode_ratios(reached, gpu, asked) if name == "decode" else {}
     if not ratios:
-        raise Refused("the run holds neither a hash rate nor a decode rate of a shipped model")
+        raise Refused("the run holds neither a hash rate nor a token rate of a shipped model")
     simulated = record.device.kind == "sim" or record.meter.source == "sim"
     return Measured(
         run_id=record.run_id,
@@ -211,25 +213,76 @@ def _counts(workload: WorkloadRecord) -> HashCounts | None:
     return HashCounts(known.instructions, known.alu, known.fma_slots)
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Tokens a second of one phase, and the board's watts meanwhile where they are known."""
+
+    rate: Ratio
+    watts: Ratio | None
+
+
+def _reached(workload: WorkloadRecord) -> dict[str, Reached]:
+    """What each phase reached: of serving those that ran alone, of decoding its own blocks."""
+    if workload.name == "decode":
+        rate = _rate(workload)
+        return {"decode": Reached(Ratio(rate.mid, _half(rate)), _watts(workload))}
+    metrics, found = workload.metrics, {}
+    for name, phase in (("prefill", metrics.prefill), ("decode", metrics.decode)):
+        if phase is not None:
+            tokens = Ratio(phase["tokens_per_s"], _half(_rate(workload)))
+            found[name] = Reached(tokens, _phase_watts(workload, phase))
+    return found
+
+
+def _phase_watts(workload: WorkloadRecord, phase: JsonObject) -> Ratio | None:
+    """The phase's share of the power, with the doubt of the same meter's joules of the mix."""
+    whole, own = _watts(workload), workload.metrics.joules_per_unit
+    joules = phase["joules_per_token"]
+    if whole is None or own is None or joules is None:
+        return None
+    spread = (joules["hi"] - joules["lo"]) / 2 / joules["mid"]
+    moved = whole.mid / (own.mid * _rate(workload).mid)
+    return Ratio(joules["mid"] * phase["tokens_per_s"] * moved, math.hypot(spread, whole.half))
+
+
+def _prefill_ratio(reached: Reached, gpu: GpuProfile, asked: Asked) -> dict[Kind, Ratio]:
+    """Prompt tokens a second over what the prior says of this prompt's length."""
+    roof = asked.prompt / pace(gpu, asked, 1).prefill_s
+    if reached.rate.mid > TOLERANCE * roof:
+        raise Refused(
+            f"{reached.rate.mid:.4g} prompt tok/s is above {TOLERANCE:g} × the roofline of"
+            f" {gpu.title}, {roof:.4g} tok/s; count the tokens again"
+        )
+    return {
+        "prefill rate": Ratio(
+            reached.rate.mid / (PRIORS["prefill rate"].mid * roof), reached.rate.half
+        )
+    }
+
+
 def _point(workload: WorkloadRecord, model: ModelConfig) -> Asked:
+    """Where it ran; what was only decoded had its context for a prompt and no request's end."""
     config = workload.config
-    precision, batch = config.get("precision"), config.get("batch")
-    context = config.get("mean_context", config.get("context"))
+    precision, batch, mix = config.get("precision"), config.get("batch"), config.get("mix")
     if precision not in PRECISIONS or not isinstance(batch, int) or batch < 1:
-        raise Refused(f"its decode ran at an unknown point: {precision} batch {batch}")
+        raise Refused(f"its tokens were made at an unknown point: {precision} batch {batch}")
+    context = config.get("mean_context", config.get("context"))
+    if context is None and mix:
+        context = mix["in_tokens"] + mix["out_tokens"] / 2
     if not isinstance(context, int | float) or not context > 0:
         raise Refused(f"its decode names no context: {context}")
     kv_bytes = 4.0 if precision == "fp32" else 2.0
-    return Asked(model, precision, int(context), 1, batch, None, float(context), kv_bytes)
+    prompt, output = (mix["in_tokens"], mix["out_tokens"]) if mix else (context, 1)
+    return Asked(model, precision, int(prompt), int(output), batch, None, float(context), kv_bytes)
 
 
-def _decode_ratios(workload: WorkloadRecord, gpu: GpuProfile, asked: Asked) -> dict[Kind, Ratio]:
-    rate, watts = _rate(workload), _watts(workload)
+def _decode_ratios(reached: Reached, gpu: GpuProfile, asked: Asked) -> dict[Kind, Ratio]:
+    rate, watts = reached.rate, reached.watts
     check_decode_rate(gpu, asked, rate.mid, None if watts is None else watts.mid)
     assert asked.batch is not None
     roof = asked.batch / pace(gpu, asked, asked.batch).decode_s
     share = decode_share(asked.batch, asked.precision)
-    found: dict[Kind, Ratio] = {"decode rate": Ratio(rate.mid / (share * roof), _half(rate))}
+    found: dict[Kind, Ratio] = {"decode rate": Ratio(rate.mid / (share * roof), rate.half)}
     if watts is not None:
         found["decode power"] = _power_ratio("decode power", watts, gpu)
     return found

@@ -32,7 +32,7 @@ Field = Literal[
     "dram_energy_j",  # RAPL memory domains, where the processor counts them
 ]
 
-Phase = Literal["calibrate", "idle", "warmup", "steady", "observer", "block"]
+Phase = Literal["calibrate", "idle", "warmup", "steady", "observer", "phase", "block"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class Span:
     """A stretch of the run: idle, warm-up, one measured block of one workload and so on.
 
     ``poll_s`` is the sampling period that was asked for, where it was not the meter's own;
-    ``inf`` (no polling at all) is written as 0, since JSON has no infinity.
+    ``inf`` (no polling at all) is written as 0, since JSON has no infinity. A "phase" ran one
+    ``part`` of the workload alone.
     """
 
     phase: Phase
@@ -70,6 +71,7 @@ class Span:
     start_s: float
     end_s: float
     poll_s: float | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Event:
     workload · "own_processes" pids · "processes" on the device (pids, graphics, mps, or a reason) ·
     "load" level 0 or 1 from here on (calibration) · "xid" code · "failed", "interrupted" · what
     meters say of themselves (meter_trouble, meter_lost, meter_tally, meter_field_lost,
-    host_meter_lost) · step_latency, device_time.
+    host_meter_lost) · step_latency, request_latency, phase_time, device_time.
     """
 
     t_s: float

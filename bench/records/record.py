@@ -33,7 +33,7 @@ class Software:
 
 
 StepName = Literal[
-    "prepare", "verify", "calibrate", "idle", "warmup", "steady", "observer", "block"
+    "prepare", "verify", "calibrate", "idle", "warmup", "steady", "observer", "phase", "block"
 ]
 
 
@@ -43,7 +43,8 @@ class Step:
 
     ``poll_s`` is how often the meter is to look (s; 0: not at all; None: at its own pace),
     ``group_s`` the launch-group length that a workload is prepared with; for ``run_out_s`` its
-    load goes on after the window, since the last readings look beyond it.
+    load goes on after the window, since the last readings look beyond it. A "phase" step runs one
+    ``part`` of its workload alone.
     """
 
     name: StepName
@@ -53,6 +54,7 @@ class Step:
     poll_s: float | None = None
     group_s: float | None = None
     run_out_s: float = 0.0
+    part: str | None = None
 
     @property
     def total_s(self) -> float:

@@ -243,9 +243,11 @@ class Metrics:
 
     ``joules_per_unit`` carries the repeatability interval, ``joules_per_unit_absolute`` the
     absolute one (``budget`` names what widens it), ``joules_per_unit_net`` is net of idle,
-    ``host_watts`` what the host's own counters showed meanwhile. ``mfu``, ``mbu_useful``,
-    ``mbu_moved`` and ``roofline_fraction`` are shares of what was measured on the device itself;
-    ``roofs`` holds them with the peaks they are of, and against the card's datasheet.
+    ``host_watts`` what the host's own counters showed meanwhile. ``phases_over_whole`` is the
+    joules of the phases, each measured alone and taken in the mix's proportion, over the mix's.
+    ``mfu``, ``mbu_useful``, ``mbu_moved`` and ``roofline_fraction`` are shares of what was measured
+    on the device itself; ``roofs`` holds them with the peaks they are of, and against the card's
+    datasheet.
     """
 
     units_per_s: Estimate | None
@@ -258,12 +260,14 @@ class Metrics:
     reason: str | None
     ttft_s: JsonObject | None = None
     tpot_s: JsonObject | None = None
+    itl_s: JsonObject | None = None
     prefill: JsonObject | None = None
     decode: JsonObject | None = None
     mfu: float | None = None
     mbu_useful: float | None = None
     mbu_moved: float | None = None
     roofline_fraction: float | None = None
+    phases_over_whole: float | None = None
     budget: tuple[Doubt, ...] = ()
     host_watts: Estimate | None = None
     roofs: JsonObject | None = None

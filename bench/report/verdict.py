@@ -20,6 +20,8 @@ from bench.verdict.ages import (
 )
 from bench.verdict.inputs import INPUTS, Input, read
 from bench.verdict.options import rent_price, token_price
+from bench.verdict.sentence import figures
+from bench.verdict.stack import StackGap
 
 KWH_PER_MWH = 1e3
 LIMIT_DAYS = {
@@ -293,4 +295,13 @@ def exchange(decision: Decision) -> str | None:
     return (
         f"Exchange rate while busy: a token takes {found.joules_per_token:.3g} J at the facility;"
         f" at ${price:.3g}/Mtok those joules earn the same in the {found.asic}."
+    )
+
+
+def stack_gap(gap: StackGap) -> str:
+    """An engine beside our loop on the same device, on one line."""
+    joules = "" if gap.joules is None else f" and {figures(gap.joules)}× its joules per token"
+    return (
+        f"Stack gap on {gap.device}: the engine ({gap.engine_point}) makes"
+        f" {figures(gap.rate)}× the tokens/s of our loop ({gap.loop_point}){joules}."
     )

@@ -145,16 +145,17 @@ class SimulatedWork:
     def __init__(self, device: SimulatedDevice, workload: str) -> None:
         self._device = device
         self._workload = workload
-        self._truth = device.card.truth[workload]
         self._units = 0.0
         self._began_s = self._marked_s = 0.0
         self._rate = 0.0
         self._first = False
 
-    def start(self, t_s: float, period_s: float | None = None) -> None:
-        """Put the load on the device, in launches of ``period_s`` if given."""
-        self._device.load(t_s, self._workload, period_s)
-        self._rate = self._truth.units_per_s * self._device.block_rate_factor()
+    def start(self, t_s: float, period_s: float | None = None, phase: str | None = None) -> None:
+        """Put the load on the device, or one phase's, in launches of ``period_s`` if given."""
+        load = self._workload if phase is None else f"{self._workload}.{phase}"
+        self._device.load(t_s, load, period_s)
+        known = self._device.card.truth[load]
+        self._rate = known.units_per_s * self._device.block_rate_factor()
         self._began_s = self._marked_s = t_s
         self._first = True
 

@@ -30,8 +30,17 @@ class Slowing:
     rate: float
 
 
-BY_WORKLOAD = {"sha256d": Slowing(0.0, 1.0), "decode": Slowing(0.25, 0.3)}
-"""All of hashing is on the SMs; decoding waits for memory most of the time. Assumed."""
+_DECODING, _PREFILLING = Slowing(0.25, 0.3), Slowing(0.1, 0.8)
+BY_WORKLOAD = {
+    "sha256d": Slowing(0.0, 1.0),
+    "decode": _DECODING,
+    "prefill": _PREFILLING,
+    "serve": Slowing(0.2, 0.4),
+    "serve.decode": _DECODING,
+    "serve.prefill": _PREFILLING,
+}
+"""All of hashing is on the SMs; decoding waits for memory most of the time, prefill seldom; serving
+is mostly decoding. Assumed."""
 
 
 def limit_range_w(card: Card) -> tuple[float, float]:

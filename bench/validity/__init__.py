@@ -8,7 +8,18 @@ promises little and is checked for wrong work and wrong joules only.
 from __future__ import annotations
 
 from bench.records.run import Validity
-from bench.validity import card, course, instrument, planned, power, roofs, sensor, sharing, work
+from bench.validity import (
+    card,
+    course,
+    instrument,
+    phases,
+    planned,
+    power,
+    roofs,
+    sensor,
+    sharing,
+    work,
+)
 from bench.validity.evidence import Evidence
 
 __all__ = ["Evidence", "judge"]
@@ -17,6 +28,7 @@ RULES = (
     *planned.RULES,
     *course.RULES,
     *work.RULES,
+    *phases.RULES,
     *roofs.RULES,
     *instrument.RULES,
     *sensor.RULES,

@@ -12,6 +12,7 @@ from bench.validity.evidence import Evidence, Rule, fatal
 
 Part = tuple[str, str | None]
 COUNTED = frozenset({"idle", "steady", "observer", "block"})
+"""Phases are not: a plan only expects them, the prepared workload says which it has."""
 OVERLAP_S = 1e-6
 EDITED = "the journal is not whole; run again"
 

@@ -16,7 +16,7 @@ from bench.verdict.draws import Load, World, draw_idle_w, draw_load, money, spre
 from bench.verdict.inputs import INPUTS
 
 NO_CAPITAL = "what this device costs to buy is not known"
-SOLD_AS_TOKENS = ("serve", "decode")  # the first that was measured is priced
+SOLD_AS_TOKENS = ("endpoint", "serve", "decode")  # the first that was measured is priced
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class Child:
             case "verify":
                 return {"checks": self._workload.verify()}
             case "run":
-                return self._run(self._workload)
+                return self._run(self._workload, command.get("phase"))
             case "check":
                 return {"checks": self._workload.check()}
             case "close":
@@ -104,8 +104,10 @@ class Child:
                 return {}
         raise ValueError(f"unknown command {command['do']!r}")
 
-    def _run(self, workload: Workload) -> dict[str, Any]:
-        workload.run(self._mark, self._stopped.is_set)
+    def _run(self, workload: Workload, phase: str | None) -> dict[str, Any]:
+        """``phase`` is named only to a workload that declares phases."""
+        part = {} if phase is None else {"phase": phase}
+        workload.run(self._mark, self._stopped.is_set, **part)
         return {"facts": [dict(fact) for fact in workload.facts()]}
 
     def _mark(self, t_s: float, units: int) -> None:

@@ -90,9 +90,9 @@ class ProcessWorker:
         """The checks on what the timed runs produced."""
         return self._checks("check")
 
-    def start(self) -> None:
+    def start(self, phase: str | None = None) -> None:
         """Begin to run; marks go on from the units of earlier runs."""
-        self._send({"do": "run"})
+        self._send({"do": "run", "phase": phase})
 
     def poll(self) -> Sequence[Progress]:
         """Marks that have come in, units cumulative over all runs of this worker."""

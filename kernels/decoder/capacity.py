@@ -15,11 +15,21 @@ USABLE = 0.92  # of the free memory; the rest is the allocator's and the driver'
 
 
 def require(
-    config: ModelConfig, *, batch: int, context: int, steps: int, device: torch.device, word: int
+    config: ModelConfig,
+    *,
+    batch: int,
+    context: int,
+    steps: int,
+    device: torch.device,
+    word: int,
+    weights: float | None = None,
 ) -> None:
-    """Raise MemoryError when decoding cannot fit; ``word`` is bytes per weight and KV element."""
+    """Raise MemoryError when decoding cannot fit; ``word`` is bytes per weight and KV element.
+
+    ``weights`` are the bytes of all weights where they are not all of ``word``.
+    """
     free = free_bytes(device)
-    weights = word * config.n_params()
+    weights = word * config.n_params() if weights is None else weights
     kv = word * config.kv_elements_per_token() * batch * (context + steps)
     work = _workspace(config, batch, context, context + steps, word)
     if free is None or weights + kv + work <= USABLE * free:
@@ -57,5 +67,5 @@ def _workspace(config: ModelConfig, batch: int, context: int, length: int, word:
     return max(prefill, 4 * (max(layer, table) + scores + row)) + 4 * logits
 
 
-def _gb(size: int) -> str:
+def _gb(size: float) -> str:
     return f"{size / 1e9:.3g}"

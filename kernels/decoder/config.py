@@ -18,6 +18,12 @@ LLAMA3_SCALING = (
 )
 _MOST = {"n_layers": 1024, "n_experts": 1024}  # a typing error, not a model, lies above
 _MOST_SIZE = 1 << 24
+PRECISIONS = ("fp32", "bf16", "fp8", "int4")
+"""The ladder: how the weights of the blocks are stored and multiplied."""
+KINDS = ("zeros", "uniform01", "uniform1e-3", "normal", "fan-in")
+"""What weights may be drawn from where none are given; "fan-in" looks like a trained model's."""
+REAL = "real"
+"""The kind of weights that were given."""
 _SIZES = (
     "n_layers",
     "d_model",

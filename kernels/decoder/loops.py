@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .model import Decoder
+from .routes import open_route
 
 PREFILL_TOKENS = 16384  # per forward pass: bounds the activations, far above what fills a device
 
@@ -30,10 +32,14 @@ class Session:
     ``history`` [B, capacity + 1] holds the token at every position, prompts included, −1 where
     none has been produced; ``logits`` [B, V] are those of the last prefill or step; ``made``
     counts steps on the device since ``clear``. The host knows how far each row is, never what it
-    holds: positions follow from the prompts' lengths and the steps taken.
+    holds: positions follow from the prompts' lengths and the steps taken. ``route`` is one of
+    ``routes.ROUTES``; compiling and capturing happen here, over the empty cache.
     """
 
-    def __init__(self, decoder: Decoder, batch: int, capacity: int) -> None:
+    @torch.inference_mode()
+    def __init__(
+        self, decoder: Decoder, batch: int, capacity: int, *, route: str = "eager"
+    ) -> None:
         device = decoder.device
         self.decoder = decoder
         self.cache = decoder.cache(batch, capacity)
@@ -45,6 +51,9 @@ class Session:
         self.lengths: tuple[int, ...] = ()
         self._places: list[int] = [0] * batch
         self._start = tuple(part.clone() for part in self._state)
+        self._route, self._fallbacks = open_route(route, self._fed_back, self.cache.places)
+        for state in (*self._state, self.made):
+            state.zero_()
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> int:
@@ -92,12 +101,11 @@ class Session:
     def step(self) -> None:
         """Feed back the last tokens: one more token per row."""
         self._places = [place + 1 for place in self._places]
-        ragged = len(set(self._places)) > 1
-        logits = self.decoder.step(self.tokens, self.positions, self.cache, self.span, ragged)
-        self.logits.copy_(logits)
-        self.positions.add_(1)
-        self.made.add_(1)
-        self._pick()
+        if self._route.name == "eager":
+            ragged = len(set(self._places)) > 1
+            self._advance(self.span, ragged)
+        else:
+            self._route.advance(self.span)
 
     @torch.inference_mode()
     def rewind(self) -> None:
@@ -169,8 +177,32 @@ class Session:
             ids = ids.pin_memory()
         return ids.to(self.decoder.device, non_blocking=True)
 
+    def facts(self) -> dict[str, Any]:
+        """What really runs: the route, why not a faster one, and how often it was replayed."""
+        route = self._route
+        return {
+            "route": route.name,
+            "fallbacks": list(self._fallbacks),
+            "graph_replays": route.replays,
+            "steps": int(self.made),
+            "recompiles": route.recompiles,
+            "compile_s": route.compile_s,
+            "span_bucket": route.padded(self.span),
+        }
+
+    def _fed_back(self, seats: Tensor) -> None:
+        """A step over as many slots as there are seats; rows see no slot beyond their own."""
+        self._advance(len(seats), ragged=True)
+
+    def _advance(self, span: int, ragged: bool) -> None:
+        logits = self.decoder.step(self.tokens, self.positions, self.cache, span, ragged)
+        self.logits.copy_(logits)
+        self.positions.add_(1)
+        self.made.add_(1)
+        self._pick()
+
     def _pick(self) -> None:
-        torch.argmax(self.logits, dim=-1, out=self.tokens)
+        self.tokens.copy_(self.logits.argmax(dim=-1))
         self.history.scatter_(1, self.positions[:, None], self.tokens[:, None])
 
     def _forget(self, prompts: Tensor) -> None:

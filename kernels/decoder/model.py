@@ -16,13 +16,17 @@ from torch.nn import functional as F  # noqa: N812
 from .config import ModelConfig
 from .moe import Experts
 from .precision import Quantised, product
+from .products import dense, once
 from .reference import Rounded, unrounded
 
 Attend = Callable[[int, Tensor], Tensor]
 
 
 class KVCache:
-    """Keys and values [L, 2, B, G, T, head_dim]; slot t of row b is its token at position t."""
+    """Keys and values, [2, B, G, T, head_dim] a layer; slot t of row b is its token at position t.
+
+    Every layer has a tensor of its own, or compiled code could not write one in place.
+    """
 
     def __init__(
         self,
@@ -33,19 +37,22 @@ class KVCache:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        shape = (config.n_layers, 2, batch, config.n_kv_heads, capacity, config.head_dim)
-        self.slots = torch.zeros(shape, device=device, dtype=dtype)
+        shape = (2, batch, config.n_kv_heads, capacity, config.head_dim)
+        self.slots = [
+            torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)
+        ]
+        self.places = torch.arange(capacity, device=device)
         self.rows = torch.arange(batch, device=device)
 
     @property
     def capacity(self) -> int:
         """Slots per row."""
-        return self.slots.shape[4]
+        return self.slots[0].shape[3]
 
     def write_prompt(self, layer: int, first_row: int, kv: Tensor) -> None:
         """Store kv [B', S, 2, G, head_dim] at positions 0…S−1 of rows from ``first_row`` on."""
         rows, length = kv.shape[:2]
-        self.slots[layer, :, first_row : first_row + rows, :, :length] = kv.permute(2, 0, 3, 1, 4)
+        self.slots[layer][:, first_row : first_row + rows, :, :length] = kv.permute(2, 0, 3, 1, 4)
 
     def write_step(self, layer: int, positions: Tensor, kv: Tensor) -> None:
         """Store kv [B, 2, G, head_dim] at each row's own position [B]."""
@@ -53,8 +60,14 @@ class KVCache:
 
     def read(self, layer: int, span: int) -> tuple[Tensor, Tensor]:
         """Keys and values [B, G, span, head_dim] of the first ``span`` positions, as views."""
-        keys, values = self.slots[layer, :, :, :, :span]
+        keys, values = self.slots[layer][:, :, :, :span]
         return keys, values
+
+    def fill_beyond(self, positions: Tensor, value: float) -> None:
+        """Overwrite every slot of each row from its position [B] on."""
+        beyond = (self.places >= positions[:, None])[None, :, None, :, None]
+        for slots in self.slots:
+            slots.masked_fill_(beyond, value)
 
 
 class Layer(nn.Module):
@@ -135,8 +148,8 @@ class Decoder(nn.Module):
     """A decoder of one configuration, device and compute type; its weights start unset.
 
     A ``hollow`` one has no matrices in its blocks. Whoever sets quantised ones also says what all
-    weights stand for by name (``meaning``) and what the products do to activations first
-    (``rounded``), which is what a reference of it must know.
+    weights stand for by name (``meaning``), what the products do to activations first
+    (``rounded``), which is what a reference of it must know, and what was checked (``checks``).
     """
 
     def __init__(
@@ -151,6 +164,7 @@ class Decoder(nn.Module):
         self.config = config
         self.meaning: Mapping[str, Tensor] | None = None
         self.rounded: Rounded = unrounded
+        self.checks: tuple[tuple[str, bool, str], ...] = ()
 
         def weight(*shape: int) -> nn.Parameter:
             empty = torch.empty(shape, device=device, dtype=dtype)
@@ -272,7 +286,7 @@ class Decoder(nn.Module):
         return F.rms_norm(x, weight.shape, weight, self.config.norm_eps)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, self.head).float()
+        return dense(hidden, self.head).float()
 
     def _mask(self, length: int, window: int | None) -> Tensor | None:
         """Mask [S, S] of a prompt longer than the sliding window; None is plainly causal."""
@@ -308,6 +322,8 @@ def step_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tens
     Where ``seen`` [B, span] is false even NaN must not pass, hence the zeros: 0 × NaN is NaN.
     """
     grouped = q.view(len(q), k.shape[1], -1, q.shape[-1])
+    if seen is not None and torch.compiler.is_compiling():
+        return spelt_attention(grouped, k, v, seen).flatten(1, 2)
     if seen is None:
         mixed = F.scaled_dot_product_attention(grouped, k, v)
     else:
@@ -315,6 +331,19 @@ def step_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tens
         k, v = k.masked_fill(hidden, 0.0), v.masked_fill(hidden, 0.0)
         mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=seen[:, None, None])
     return mixed.flatten(1, 2)
+
+
+def spelt_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+    """Attention of grouped queries [B, G, H/G, hd], written out for the compiler to fuse.
+
+    It masks where it loads, so that no masked copy of the cache is made.
+    """
+    held = seen[:, None, :, None]
+    k, v = torch.where(held, k, 0.0), torch.where(held, v, 0.0)
+    scores = (once(q)[:, :, :, None] * k[:, :, None]).sum(-1, dtype=torch.float32)
+    scores = torch.where(seen[:, None, None], scores * q.shape[-1] ** -0.5, -math.inf)
+    shares = once(scores.softmax(-1).to(v.dtype))
+    return (shares[..., None] * v[:, :, None]).sum(-2)
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

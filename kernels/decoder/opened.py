@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import ModelConfig
+from .config import KINDS, PRECISIONS, REAL, ModelConfig
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,8 @@ LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare
 @dataclass(frozen=True, slots=True)
 class Setup:
     """Which decoder runs where. ``weights`` is "shipped:micro", a path to safetensors, or None
-    for seeded noise; ``threads`` counts CPU threads, None is one per core this process may use.
+    for seeded noise; ``init`` is the kind of noise, one of KINDS, or "real" for given weights,
+    None whichever fits; ``threads`` counts CPU threads, None is one per core this process may use.
 
     Raises ValueError for what no machine could run.
     """
@@ -40,22 +41,43 @@ class Setup:
     weights: str | None
     threads: int | None
     seed: int
+    init: str | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("cpu", "cuda"):
             raise ValueError(f"device must be cpu or cuda, not {self.device!r}")
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision must be fp32 or bf16, not {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"precision must be one of {known}, not {self.precision!r}")
+        fitting = KINDS if self.weights is None else (REAL,)
+        if self.init is not None and self.init not in fitting:
+            given = "without weights" if self.weights is None else f"of weights {self.weights}"
+            raise ValueError(f"init {given} is one of {', '.join(fitting)}, not {self.init!r}")
         if self.threads is not None:
             require_counts(threads=self.threads)
 
     @property
     def word(self) -> int:
-        """Bytes of a weight and of an element of the KV cache."""
+        """Bytes of a weight that is not quantised and of an element of the KV cache."""
         return 4 if self.precision == "fp32" else 2
 
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of all weights in memory."""
+        from .precision import stored_bytes
+
+        return stored_bytes(self.model, self.precision)
+
+    @property
+    def kind(self) -> str:
+        """The kind of weights: one of KINDS, or "real"."""
+        return self.init or ("fan-in" if self.weights is None else REAL)
+
     def claim(self) -> torch.device:
-        """The device, set up to be timed; RuntimeError when torch does not see it."""
+        """The device, set up to be timed.
+
+        RuntimeError when torch does not see it, ValueError when it lacks the precision.
+        """
         wait_passively()
         import torch
 
@@ -65,35 +87,68 @@ class Setup:
             torch.backends.cuda.enable_cudnn_sdp(False)
         if self.device == "cpu":
             torch.set_num_threads(self.threads or len(os.sched_getaffinity(0)))
-        return torch.device(self.device)
+        from .precision import require
+
+        device = torch.device(self.device)
+        require(self.precision, self.model, device)
+        return device
 
     def load(self, device: torch.device) -> Opened:
         """The decoder with its weights; ValueError for weights that cannot be used.
 
         What the device reads and multiplies is measured first, while its memory is free.
         """
-        import torch
-
         from . import roofs, weights
-        from .model import Decoder
+        from .precision import QUANTISED, bytes_per_weight
 
         limits = roofs.measure(device, self.precision)
-
         path = None if self.weights is None else weights.resolve(self.weights)
+        companion = None if path is None else path.with_name(f"{path.stem}_golden.json")
+        shipped = path is not None and path.parent == weights.SHIPPED
+        record: dict[str, Any] = {}
+        if companion is not None and shipped and companion.is_file():
+            record = json.loads(companion.read_text(encoding="utf-8"))
+        text = record["excerpt"].encode("latin-1") if record else None
+        make = self._quantised if self.precision in QUANTISED else self._plain
+        decoder, sources, rung = make(device, path, text)
+        if companion is not None and record:
+            sources[companion.name] = weights.sha256(companion)
+        per_weight = {"bytes_per_weight": bytes_per_weight(self.model, self.precision)}
+        golden = record.get("golden", ())
+        return Opened(self, decoder, limits, sources, text, golden, per_weight | rung)
+
+    def _plain(
+        self, device: torch.device, path: Path | None, _text: bytes | None
+    ) -> tuple[Decoder, dict[str, str], dict[str, Any]]:
+        import torch
+
+        from . import weights
+        from .model import Decoder
+
         dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
         decoder = Decoder(self.model, device, dtype)
         named = decoder.named_weights()
+        if path is not None:
+            return decoder, weights.load(named, path), {}
+        weights.initialise(named, self.model.n_layers, self.seed, self.kind)
+        return decoder, {}, {}
+
+    def _quantised(
+        self, device: torch.device, path: Path | None, text: bytes | None
+    ) -> tuple[Decoder, dict[str, str], dict[str, Any]]:
+        """The decoder, and what it costs against bf16 over rows of the text, or of noise."""
+        from . import data_profile, rung, source
+
+        sources: dict[str, str] = {}
         if path is None:
-            weights.initialise(named, self.model.n_layers, self.seed)
-            return Opened(self, decoder, limits)
-        sources = weights.load(named, path)
-        companion = path.with_name(f"{path.stem}_golden.json")
-        if path.parent != weights.SHIPPED or not companion.is_file():
-            return Opened(self, decoder, limits, sources)
-        record = json.loads(companion.read_text(encoding="utf-8"))
-        sources[companion.name] = weights.sha256(companion)
-        text = record["excerpt"].encode("latin-1")
-        return Opened(self, decoder, limits, sources, text, record["golden"])
+            given = source.noise(self.model, device, self.seed, self.kind)
+        else:
+            given, sources = source.stored(self.model, device, path)
+        decoder = rung.quantised(self.model, device, self.precision, given)
+        length = min(rung.POSITIONS // 2, self.model.max_context)
+        rows = -(-rung.POSITIONS // length)
+        tokens = data_profile.prompts(self.model, rows, length, self.seed, text)
+        return decoder, sources, rung.against_bf16(decoder, given, tokens)
 
     def release(self) -> None:
         """Hand the memory of what has been dropped back to the device."""
@@ -109,7 +164,7 @@ class Opened:
     its device can do (see ``roofs.measure``).
 
     ``text`` is what prompts are cut from, None for random ones; ``golden`` are the prompts that
-    shipped weights must continue as recorded.
+    shipped weights must continue as recorded; ``rung`` says what the precision costs.
     """
 
     setup: Setup
@@ -118,13 +173,14 @@ class Opened:
     sources: dict[str, str] = field(default_factory=dict)
     text: bytes | None = None
     golden: Sequence[Mapping[str, Any]] = ()
+    rung: Mapping[str, Any] = field(default_factory=dict)
 
     def data_profile(self, session: Session) -> dict[str, Any]:
         """What the device computes on, of a prefilled session, which is left rewound."""
         from . import data_profile
 
         return {
-            "init": self.setup.weights or "fan-in",
+            "init": self.setup.weights or self.setup.kind,
             "seed": self.setup.seed,
             "prompts": "random" if self.text is None else "text",
             **data_profile.profile(session, self.decoder.named_weights()),
@@ -134,7 +190,7 @@ class Opened:
         """The gate, on the module and the buffers that are timed; ``session`` holds ``prompts``."""
         from . import gate
 
-        checks = gate.verify(session, prompts)
+        checks = [*self.decoder.checks, *gate.verify(session, prompts)]
         if self.golden and self.setup.precision == "fp32":
             checks.append(gate.golden(self.decoder, self.golden))
         return checks
@@ -149,6 +205,7 @@ class Opened:
             "tier": "T0",
             "sources": own | self.sources,
             "roofs": self.roofs,
+            "precision": dict(self.rung),
         }
         if self.setup.device == "cuda":
             facts["device_uuid"] = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
@@ -162,6 +219,7 @@ class Opened:
         return {
             "model": setup.model.name,
             "precision": setup.precision,
+            "rung": dict(self.rung),
             "weights": setup.weights,
             "n_params": setup.model.n_params(),
             "seed": setup.seed,

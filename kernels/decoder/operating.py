@@ -48,6 +48,7 @@ class Plan:
             steps=self.positions - prompt,
             device=device,
             word=self.setup.word,
+            weights=self.setup.weight_bytes,
         )
 
     def room(self, device: torch.device) -> int:

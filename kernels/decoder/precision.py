@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from . import reference
 from .config import ModelConfig
+from .products import dense
 
 QUANTISED = ("fp8", "int4")
 GROUPS = (128, 64, 32)  # weights that share a scale: the largest of these that divides a row
@@ -178,7 +178,7 @@ def _inner_tiles(columns: int) -> int:
 def product(x: Tensor, weight: Tensor | Quantised) -> Tensor:
     """x [..., K] times a matrix [N, K], transposed: [..., N] in x's type."""
     if isinstance(weight, Tensor):
-        return F.linear(x, weight)
+        return dense(x, weight)
     rows = x.reshape(-1, x.shape[-1])
     if isinstance(weight, Fp8Weight):
         values, scales = _scaled(rows)
@@ -224,7 +224,8 @@ def dequantised(weight: Quantised, first: int, rows: int) -> Tensor:
         codes = unpacked(weight.packed[first // 8 : (first + rows) // 8]) - CENTRE
     scales = weight.scales[:, part].float().permute(2, 1, 0)
     scale, centre = scales.repeat_interleave(codes.shape[1] // scales.shape[2], dim=2)
-    return codes * scale + centre
+    plain: Tensor = codes * scale + centre
+    return plain
 
 
 def _read_back(weight: Int4Weight) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .opened import require_counts
 
+MEAN = 1024  # tokens in and tokens out of a request, where a model can hold them
 SPREAD = 0.5  # a ragged length lies within its mean ± this share of it
 SHORTEST = 16  # mean prompt tokens: half of it must still hold a prompt's own head
 PROMPTS = 1 << 32  # how many a head can tell apart, at least

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,35 +15,18 @@ from . import reference
 from .config import ModelConfig
 from .model import Decoder, fused
 from .precision import dequantised, quantise, rounding
-
-Check = tuple[str, bool, str]
+from .source import Named
 
 CLOSE = 1e-2  # of the largest product: both sides round to bf16, in another order
-ROWS, ROW = 2, 256  # rows and tokens of each over which a rung is compared with bf16
-
-
-class Named(Mapping[str, Tensor]):
-    """Weights by name, each made when it is asked for and kept by nobody."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
-        self._makers = makers
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._makers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
+POSITIONS = 512  # over which a rung is compared with bf16, in rows of half of them or less
 
 
 def quantised(
     config: ModelConfig, device: torch.device, precision: str, source: Mapping[str, Tensor]
-) -> tuple[Decoder, Check]:
+) -> Decoder:
     """A decoder of the ``source``'s weights at a quantised precision, activations in bf16.
 
-    Each tensor of ``source`` is asked for once and let go. The check compares the products of
+    Each tensor of ``source`` is asked for once and let go. Its ``checks`` compare the products of
     every matrix, as packed, with plain ones.
     """
     decoder = Decoder(config, device, torch.bfloat16, hollow=True)
@@ -67,7 +50,8 @@ def quantised(
                 first += rows
     decoder.meaning, decoder.rounded = Named(makers), rounding(precision)
     detail = f"largest difference {worst:.1e} of the largest product, allowed {CLOSE:.0e}"
-    return decoder, (f"{precision} products = plain ones", worst <= CLOSE, detail)
+    decoder.checks = ((f"{precision} products = plain ones", worst <= CLOSE, detail),)
+    return decoder
 
 
 def _same(tensor: Tensor) -> Tensor:
@@ -78,7 +62,7 @@ def _same(tensor: Tensor) -> Tensor:
 def against_bf16(
     decoder: Decoder, source: Mapping[str, Tensor], tokens: list[list[int]]
 ) -> dict[str, Any]:
-    """How far a quantised decoder is from bf16 over all positions of ``tokens`` [B, S].
+    """How far a quantised decoder is from bf16 at all positions of ``tokens`` [B, S].
 
     Both are computed by the plain reference, teacher-forced: ``kl_to_bf16`` is the mean
     KL(bf16 ‖ rung) in nats, ``top1_agreement`` the share of positions with the same first choice.

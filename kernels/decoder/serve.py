@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
 from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
-from .requests import Mix, Prompts
+from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .serving import Event, Server
 
 Phase = Literal["prefill", "decode"]
-
-MEAN = 1024  # tokens in and out of a request, where the model can hold them
 
 
 class ServeWorkload:
@@ -43,7 +41,7 @@ class ServeWorkload:
         device: Literal["cpu", "cuda"] = "cpu",
         *,
         model: Mapping[str, Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "fp8", "int4"] = "fp32",
         prompt: int | None = None,
         output: int | None = None,
         mix: Literal["fixed", "ragged"] = "fixed",

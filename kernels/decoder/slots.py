@@ -51,9 +51,13 @@ class Slots:
             self._admit(row, request, -(row * (request.output_tokens - 1) // batch))
         if mix.kind == "ragged":
             for _ in range(SETTLING * mix.output):
-                for row in self.finished():
-                    self.admit(row, self.take())
+                self._refill()
                 self.step()
+            self._refill()
+
+    def _refill(self) -> None:
+        for row in self.finished():
+            self.admit(row, self.take())
 
     def take(self) -> Request:
         """The next request, which nobody has had."""

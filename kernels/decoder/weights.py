@@ -17,32 +17,43 @@ from torch import Tensor
 from .header import WeightsError
 from .stored import canonical, digests, sha256, survey
 
-__all__ = ["SHIPPED", "WeightsError", "initialise", "load", "resolve", "sha256"]
+__all__ = ["SHIPPED", "WeightsError", "draw", "initialise", "load", "resolve", "sha256"]
 
 SHIPPED = Path(__file__).parent / "weights"
 
 
-def initialise(named: Mapping[str, Tensor], n_layers: int, seed: int) -> None:
-    """Fill tensors in place with N(0, 1/√fan_in) noise, seeded per tensor, on their device.
-
-    The output and down projections are divided by √(2 L) (GPT-2's residual scaling), norms are 1
-    and the embedding is N(0, 1): residuals, logits and bit patterns then look like a trained
-    model's, which matters because power follows the data (arXiv 2409.18324).
-    """
+def initialise(named: Mapping[str, Tensor], n_layers: int, seed: int, kind: str = "fan-in") -> None:
+    """Fill tensors in place, seeded per tensor, on their device; ``draw`` says with what."""
     for name, tensor in named.items():
-        std = _std(name, tensor, n_layers)
-        if std is None:
-            tensor.fill_(1.0)
-            continue
-        digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-        generator = torch.Generator(tensor.device).manual_seed(int.from_bytes(digest[:7], "big"))
+        draw(name, tensor, n_layers, seed, kind)
+
+
+def draw(name: str, tensor: Tensor, n_layers: int, seed: int, kind: str) -> None:
+    """Fill one tensor by a kind of ``config.KINDS``; norms are 1 whatever the kind.
+
+    "fan-in" is N(0, 1/√fan_in), the output and down projections divided by √(2 L) (GPT-2's
+    residual scaling) and the embedding N(0, 1): residuals, logits and bit patterns then look like
+    a trained model's, which matters because power follows the data (arXiv 2409.18324). The others
+    are what dummy weights are elsewhere: "zeros", "uniform01" U(0, 1), "uniform1e-3" U(±1e-3) and
+    "normal" N(0, 1).
+    """
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    generator = torch.Generator(tensor.device).manual_seed(int.from_bytes(digest[:7], "big"))
+    if tensor.dim() == 1:
+        tensor.fill_(1.0)
+    elif kind == "zeros":
+        tensor.zero_()
+    elif kind == "uniform01":
+        tensor.uniform_(0.0, 1.0, generator=generator)
+    elif kind == "uniform1e-3":
+        tensor.uniform_(-1e-3, 1e-3, generator=generator)
+    else:
+        std = 1.0 if kind == "normal" else _std(name, tensor, n_layers)
         tensor.normal_(0.0, std, generator=generator)
 
 
-def _std(name: str, tensor: Tensor, n_layers: int) -> float | None:
-    """Standard deviation of a tensor by its name; None for a norm."""
-    if tensor.dim() == 1:
-        return None
+def _std(name: str, tensor: Tensor, n_layers: int) -> float:
+    """Standard deviation of a matrix by its name."""
     if name == "model.embed_tokens.weight":
         return 1.0
     residual = name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -82,12 +93,12 @@ def _copy(named: Mapping[str, Tensor], file: Path) -> None:
             for name in stored.keys():  # noqa: SIM118 - not a mapping
                 if (target := named.get(canonical(name))) is not None:
                     target.copy_(stored.get_tensor(name))
-                    _check_finite(target, canonical(name), file)
+                    require_finite(target, canonical(name), file)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file.name}: not a sound safetensors file ({error})") from error
 
 
-def _check_finite(tensor: Tensor, name: str, file: Path) -> None:
+def require_finite(tensor: Tensor, name: str, file: Path) -> None:
     """By its extremes, which NaN becomes and which need no copy of the tensor."""
     if not all(bool(extreme.isfinite()) for extreme in tensor.aminmax()):
         raise WeightsError(f"{file.name}: tensor {name} holds NaN or infinity in {tensor.dtype}")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class DecodeWorkload:
     """Decodes ``batch`` rows from ``context`` to ``context + steps`` cached tokens, repeatedly.
 
-    ``model`` holds the fields of ModelConfig; ``precision``, ``weights`` and ``threads`` are as
-    in Setup. Raises ValueError for what no machine could run.
+    ``model`` holds the fields of ModelConfig; ``precision``, ``weights``, ``init`` and ``threads``
+    are as in Setup. Raises ValueError for what no machine could run.
     """
 
     name = "decode"
@@ -33,16 +33,17 @@ class DecodeWorkload:
         device: Literal["cpu", "cuda"] = "cpu",
         *,
         model: Mapping[str, Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "fp8", "int4"] = "fp32",
         batch: int = 8,
         context: int = 128,
         steps: int = 256,
         weights: str | None = None,
+        init: str | None = None,
         threads: int | None = None,
         seed: int = 0,
     ) -> None:
         config = ModelConfig.from_mapping(model)
-        self.setup = Setup(config, device, precision, weights, threads, seed)
+        self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.batch, self.context, self.steps = batch, context, steps
         require_counts(batch=batch, context=context, steps=steps)
         if context + steps > config.max_context:
@@ -85,6 +86,7 @@ class DecodeWorkload:
             steps=self.steps,
             device=device,
             word=setup.word,
+            weights=setup.weight_bytes,
         )
         opened = setup.load(device)
         self._prompts = data_profile.prompts(

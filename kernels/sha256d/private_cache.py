@@ -15,10 +15,10 @@ from pathlib import Path
 
 
 @functools.cache
-def folder() -> Path:
-    """``$XDG_CACHE_HOME/joulemark/cuda`` (0700), or one for this process where that cannot be."""
+def folder(kind: str = "cuda") -> Path:
+    """``$XDG_CACHE_HOME/joulemark/KIND`` (0700), or one for this process where that cannot be."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = root / "joulemark" / "cuda"
+    path = root / "joulemark" / kind
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.mkdir(exist_ok=True, mode=0o700)

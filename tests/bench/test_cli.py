@@ -91,7 +91,7 @@ def test_the_plain_screen_names_every_block_and_the_verdict(bench):
     status, out, _ = bench("--device", "sim:h100")
     assert status == 0
     assert "sha256d  block 10/10" in out
-    assert "decode   block  1/10" in out
+    assert "serve    block  1/10" in out
     assert "One paid kWh" in out
     assert "\x1b" not in out
 

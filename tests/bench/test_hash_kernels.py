@@ -85,7 +85,7 @@ def test_workers_are_given_the_kernel_and_what_is_known_of_it(monkeypatch):
         gpu=None, device="cpu", meter="none", assume_watts=None, wait=False, seed=0,
         out=None, json_out=None, no_color=True,
     )  # fmt: skip
-    rig = open_rig(request, CPU, None, Hashing("numba-cpu:sse4", {"limit": 1}))
+    rig = open_rig(request, CPU, Hashing("numba-cpu:sse4", {"limit": 1}))
     rig.start_workers(("sha256d",), 1.0, 0)
     assert given == {"sha256d": ("numba-cpu:sse4", {"limit": 1})}
     rig.meter.stop()

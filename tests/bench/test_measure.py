@@ -46,8 +46,8 @@ class FakeWorker:
         self._note("verify")
         return [] if self.passes is None else [Check("known answer", self.passes, "detail")]
 
-    def start(self):
-        self._note("start")
+    def start(self, phase=None):
+        self._note("start" if phase is None else f"start {phase}")
 
     def poll(self):
         self._note("poll")

@@ -263,12 +263,12 @@ def priced(record, *, per_h, kw, joules, status="valid"):
         for option in record.verdict.options
         if option.code == "SERVE"
     )
-    (decode,) = [workload for workload in record.workloads if workload.name == "decode"]
+    (served,) = [workload for workload in record.workloads if workload.name == "serve"]
     own = Estimate(joules, joules - 0.001, joules + 0.001, 8)
-    decode = replace(decode, metrics=replace(decode.metrics, joules_per_unit=own))
+    served = replace(served, metrics=replace(served.metrics, joules_per_unit=own))
     return replace(
         record,
-        workloads=(decode,),
+        workloads=(served,),
         verdict=replace(record.verdict, options=options),
         validity=replace(record.validity, status=status),
     )

@@ -294,7 +294,11 @@ def test_latency_of_the_runs_is_summarised():
     events = [Event(1.0, "step_latency", {"workload": "sha256d", **p}) for p in percentiles]
     metrics = derive_raw(raw(workloads=(facts,)), [*journal(), *events]).workloads[0].metrics
     assert metrics.tpot_s == {"p50": 2, "p90": 2, "p99": 2, "steps": 9}
-    assert metrics.prefill == {"tokens": 5}
+    assert metrics.prefill == {
+        "tokens": 5,
+        "joules_per_token": None,
+        "reason": "timed once while it was prepared, under no meter",
+    }
     assert metrics.decode["tokens_per_s"] == pytest.approx(RATE, rel=0.01)
     assert metrics.decode["seconds"] == pytest.approx(60, rel=0.05)
 

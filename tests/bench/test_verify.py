@@ -200,7 +200,7 @@ LINES = {
         "workloads[0].windows[3]",
     ),
     "a mark": (
-        lambda lines: [x for x in lines if x["kind"] != "progress" or x["workload"] != "decode"],
+        lambda lines: [x for x in lines if x["kind"] != "progress" or x["workload"] != "serve"],
         "workloads[1].metrics.units_per_s",
     ),
     "a check": (
@@ -214,7 +214,7 @@ LINES = {
                 "kind": "event",
                 "t_s": 1.0,
                 "name": "failed",
-                "data": {"workload": "decode", "failure": "device", "text": "x"},
+                "data": {"workload": "serve", "failure": "device", "text": "x"},
             },
         ],
         "validity.status",

@@ -34,7 +34,7 @@ def record(card, tmp_path_factory):
 def test_both_workloads_ran_on_the_card_that_the_meter_reads(card, record):
     assert record["device"]["uuid"] == card.uuid == record["meter"]["device_uuid"]
     assert not record["meter"]["mismatch"]
-    assert {w["name"] for w in record["workloads"]} == {"sha256d", "decode"}
+    assert {w["name"] for w in record["workloads"]} == {"sha256d", "serve"}
     assert all(w["verified"]["passed"] for w in record["workloads"])
 
 

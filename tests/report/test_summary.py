@@ -33,7 +33,7 @@ def shown(record, monkeypatch):
 
 def test_wide_is_a_row_a_workload_a_row_a_use_and_the_verdict(shown, record):
     text = shown(200)
-    rows = [row for row in text.splitlines() if row.startswith(("sha256d", "decode"))]
+    rows = [row for row in text.splitlines() if row.startswith(("sha256d", "serve"))]
     assert len(rows) == 2
     assert all("simulated" in row and "±" in row and "×" in row for row in rows)
     for option in record.verdict.options:

@@ -1,0 +1,145 @@
+"""How a session's step reaches the device: eager, compiled, or replayed from a CUDA graph.
+
+Each route runs the same function on the same buffers; a route that cannot be had gives way to the
+next simpler one, and says why.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..sha256d.private_cache import folder
+
+ROUTES = {
+    "graph+compile": ("graph+compile", "graph", "eager"),
+    "graph": ("graph", "eager"),
+    "compile": ("compile", "eager"),
+    "eager": ("eager",),
+}
+"""Each route with those that stand in for it, in order."""
+BUCKETS = {"cpu": 32, "cuda": 256}
+"""Slots by which the span that a step reads grows: every new one costs CUDA a graph of its own."""
+WARM_UPS = 2  # steps before a graph is captured: libraries and Triton make their plans in them
+LONGEST_REASON = 200
+
+Step = Callable[[Tensor], None]
+"""One token per row, reading as many slots as the tensor is long; everything else is in place."""
+
+
+class Route:
+    """The step of one session by one route. ``seats`` is 0 … capacity − 1 on the device.
+
+    Raises whatever the compiler or CUDA raises when the route cannot be had.
+    """
+
+    def __init__(self, name: str, step: Step, seats: Tensor) -> None:
+        self.name = name
+        self.compile_s = 0.0
+        self.replays = 0
+        self._bucket = BUCKETS[seats.device.type]
+        self._step = step
+        self._spans: dict[int, Tensor] = {}
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._seats = seats
+        began_s = time.monotonic()
+        if "compile" in name:
+            self._step = compiled(step, seats.device.type)
+            self._step(self._span(self.padded(1)))
+        if "graph" in name:
+            for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
+                self._capture(self.padded(span))
+        self._warm = compilations()
+        self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
+
+    @property
+    def recompiles(self) -> int:
+        """Compilations since this route was ready, whoever caused them."""
+        return compilations() - self._warm
+
+    def padded(self, span: int) -> int:
+        """Slots that a step reads when the longest row holds ``span``."""
+        return min(len(self._seats), -(-span // self._bucket) * self._bucket)
+
+    def advance(self, span: int) -> None:
+        """One step over at least ``span`` slots."""
+        padded = self.padded(span)
+        if self._graphs:
+            self._graphs[padded].replay()
+            self.replays += 1
+        else:
+            self._step(self._span(padded))
+
+    def _span(self, padded: int) -> Tensor:
+        """The first seats; their number is a variable to the compiler, or each would cost it."""
+        if padded not in self._spans:
+            seats = self._seats[:padded]
+            if "compile" in self.name:
+                torch._dynamo.mark_dynamic(seats, 0)
+            self._spans[padded] = seats
+        return self._spans[padded]
+
+    def _capture(self, padded: int) -> None:
+        """Record one step over ``padded`` slots, warmed up on a side stream first."""
+        seats = self._span(padded)
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                self._step(seats)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = next(iter(self._graphs.values())).pool() if self._graphs else None
+        with torch.cuda.graph(graph, pool=pool):
+            self._step(seats)
+        self._graphs[padded] = graph
+
+
+def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str, ...]]:
+    """The first route of the ladder that works, and why those before it did not.
+
+    Raises ValueError for an unknown one.
+    """
+    if wanted not in ROUTES:
+        raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {wanted!r}")
+    fallbacks: list[str] = []
+    for name in ROUTES[wanted]:
+        try:
+            return Route(name, step, seats), tuple(fallbacks)
+        except Exception as error:
+            fallbacks.append(f"{name}: {reason(error)}")
+    raise AssertionError("eager is always there")
+
+
+def reason(error: Exception) -> str:
+    """An exception in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
+
+
+def compiled(step: Step, kind: str) -> Step:
+    """The step as Inductor will compile it at its first call, kept in a folder of this user's.
+
+    RuntimeError where a CPU's code would find no C++ compiler. A CPU's step is one piece of C++,
+    for which a pool of compiling processes would start only to be in the way of what is measured.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder("inductor")))
+    if kind == "cpu":
+        from torch._inductor import config
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        get_cpp_compiler()
+        config.compile_threads = 1
+    made: Step = torch.compile(step, fullgraph=True)
+    return made
+
+
+def compilations() -> int:
+    """Graphs that torch has compiled in this process."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
