@@ -36,7 +36,6 @@ class Session:
     ``routes.ROUTES``; compiling and capturing happen here, over the empty cache.
     """
 
-    @torch.inference_mode()
     def __init__(
         self, decoder: Decoder, batch: int, capacity: int, *, route: str = "eager"
     ) -> None:
@@ -51,9 +50,10 @@ class Session:
         self.lengths: tuple[int, ...] = ()
         self._places: list[int] = [0] * batch
         self._start = tuple(part.clone() for part in self._state)
-        self._route, self._fallbacks = open_route(route, self._fed_back, self.cache.places)
-        for state in (*self._state, self.made):
-            state.zero_()
+        with torch.inference_mode():
+            self._route, self._fallbacks = open_route(route, self._fed_back, self.cache.places)
+            for state in (*self._state, self.made):
+                state.zero_()
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> int:

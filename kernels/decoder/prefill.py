@@ -105,7 +105,7 @@ class PrefillWorkload:
         work = {
             "model": asdict(self.setup.model),
             "precision": self.setup.precision,
-            "bytes_per_kv": session.cache.slots.element_size(),
+            "bytes_per_kv": session.decoder.dtype.itemsize,
             "prompt": self.prompt,
         }
         return {
@@ -122,7 +122,8 @@ class PrefillWorkload:
     def verify(self) -> list[Check]:
         """Last logits of a pass over buffers full of NaN, then the gate of the whole decoder."""
         opened, session = self._prepared()
-        session.cache.slots.fill_(float("nan"))
+        for slots in session.cache.slots:
+            slots.fill_(float("nan"))
         session.logits.fill_(float("nan"))
         self._next(session)
         return [*self._last_logits("prefill"), *opened.verify(session, self._current)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -43,6 +44,7 @@ class Route:
         self.replays = 0
         self._bucket = BUCKETS[seats.device.type]
         self._step = step
+        self._warm = 0
         self._spans: dict[int, Tensor] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._seats = seats
@@ -53,13 +55,14 @@ class Route:
         if "graph" in name:
             for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
                 self._capture(self.padded(span))
-        self._warm = compilations()
+        if "compile" in name:
+            self._warm = compilations()
         self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
 
     @property
     def recompiles(self) -> int:
-        """Compilations since this route was ready, whoever caused them."""
-        return compilations() - self._warm
+        """Compilations since this route was ready, whoever caused them; none without a compiler."""
+        return compilations() - self._warm if "compile" in self.name else 0
 
     def padded(self, span: int) -> int:
         """Slots that a step reads when the longest row holds ``span``."""
@@ -109,7 +112,9 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
     fallbacks: list[str] = []
     for name in ROUTES[wanted]:
         try:
-            return Route(name, step, seats), tuple(fallbacks)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deprecations inside the compiler's own imports
+                return Route(name, step, seats), tuple(fallbacks)
         except Exception as error:
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")
@@ -117,8 +122,8 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
 
 def reason(error: Exception) -> str:
     """An exception in one line."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:LONGEST_REASON]
 
 
 def compiled(step: Step, kind: str) -> Step:

@@ -140,7 +140,7 @@ class ServeWorkload:
         return {
             "model": asdict(model),
             "precision": self.setup.precision,
-            "bytes_per_kv": server.session.cache.slots.element_size(),
+            "bytes_per_kv": server.session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
             "padded_context": mean_span(self.mix, server.slots.batch),

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from .loops import Session
 
 
+ROUTE = {"cpu": "eager", "cuda": "graph+compile"}
+"""What runs where nothing else is asked for."""
+ROUTES = ("graph+compile", "graph", "compile", "eager")
+
+
 class DecodeWorkload:
     """Decodes ``batch`` rows from ``context`` to ``context + steps`` cached tokens, repeatedly.
 
@@ -41,11 +46,13 @@ class DecodeWorkload:
         init: str | None = None,
         threads: int | None = None,
         seed: int = 0,
+        route: str | None = None,
     ) -> None:
         config = ModelConfig.from_mapping(model)
         self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.batch, self.context, self.steps = batch, context, steps
         require_counts(batch=batch, context=context, steps=steps)
+        self.route = ROUTE[self.setup.device] if route is None else _known(route)
         if context + steps > config.max_context:
             raise ValueError(
                 f"context {context} and {steps} steps exceed the {config.max_context}"
@@ -92,7 +99,8 @@ class DecodeWorkload:
         self._prompts = data_profile.prompts(
             setup.model, self.batch, self.context, setup.seed, opened.text
         )
-        session = Session(opened.decoder, self.batch, self.context + self.steps)
+        capacity_slots = self.context + self.steps
+        session = Session(opened.decoder, self.batch, capacity_slots, route=self.route)
         session.prefill(self._prompts)
         seconds = timed.seconds_of(session, lambda: session.prefill(self._prompts))
         tokens = self.batch * self.context
@@ -113,6 +121,8 @@ class DecodeWorkload:
             "name": self.name,
             "unit": self.unit,
             **opened.facts(),
+            "tier": "T0" if session.facts()["route"] == "eager" else "T1",
+            "decoding": {key: session.facts()[key] for key in ("route", "fallbacks", "compile_s")},
             "config": opened.config()
             | {
                 "batch": self.batch,
@@ -129,7 +139,7 @@ class DecodeWorkload:
                 batch=self.batch,
                 context=self.context,
                 steps=self.steps,
-                bytes_per_kv=session.cache.slots.element_size(),
+                bytes_per_kv=session.decoder.dtype.itemsize,
             ),
             "launch_s": self._step_s,
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
@@ -184,7 +194,13 @@ class DecodeWorkload:
                 f"{self._reported} reported, {made} produced on the device",
             ),
             ("logits finite", finite, "of every row after the last step"),
+            self._nothing_compiled(session),
         ]
+
+    def _nothing_compiled(self, session: Session) -> Check:
+        """A step that was compiled anew while it was timed was not the one that was verified."""
+        again = int(session.facts()["recompiles"])
+        return ("nothing compiled since it was ready", again == 0, f"{again} compilations")
 
     def close(self) -> None:
         """Drop weights and cache, and hand the device's memory back."""
@@ -195,3 +211,9 @@ class DecodeWorkload:
         if self._opened is None or self._session is None:
             raise RuntimeError("prepare() has not been called")
         return self._opened, self._session
+
+
+def _known(route: str) -> str:
+    if route not in ROUTES:
+        raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {route!r}")
+    return route

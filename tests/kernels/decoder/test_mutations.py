@@ -111,9 +111,10 @@ def stale_refill(patch: Patch, _: Decoder) -> None:
     refill = Session.refill
 
     def stale(self: Session, row: int, prompt: Any) -> None:
-        kept = self.cache.slots[:, :, row].nan_to_num().clone()
+        kept = [slots[:, row].nan_to_num().clone() for slots in self.cache.slots]
         refill(self, row, prompt)
-        self.cache.slots[:, :, row] = kept
+        for slots, own in zip(self.cache.slots, kept, strict=True):
+            slots[:, row] = own
 
     patch.setattr(Session, "refill", stale)
 
@@ -124,7 +125,8 @@ def refill_of_another_row(patch: Patch, _: Decoder) -> None:
 
     def spilling(self: Session, row: int, prompt: Any) -> None:
         refill(self, row, prompt)
-        self.cache.slots[:, :, row - 1] = self.cache.slots[:, :, row]
+        for slots in self.cache.slots:
+            slots[:, row - 1] = slots[:, row]
 
     patch.setattr(Session, "refill", spilling)
 
