@@ -51,7 +51,8 @@ class Session:
         self._places: list[int] = [0] * batch
         self._start = tuple(part.clone() for part in self._state)
         with torch.inference_mode():
-            self._route, self._fallbacks = open_route(route, self._fed_back, self.cache.places)
+            seats = self.cache.places[:-1]
+            self._route, self._fallbacks = open_route(route, self._fed_back, seats)
             for state in (*self._state, self.made):
                 state.zero_()
 

@@ -25,7 +25,8 @@ Attend = Callable[[int, Tensor], Tensor]
 class KVCache:
     """Keys and values, [2, B, G, T, head_dim] a layer; slot t of row b is its token at position t.
 
-    Every layer has a tensor of its own, or compiled code could not write one in place.
+    Every layer has a tensor of its own, or compiled code could not write one in place. One slot
+    more than ``capacity`` keeps the longest span a part of it: the whole would be compiled anew.
     """
 
     def __init__(
@@ -37,17 +38,17 @@ class KVCache:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        shape = (2, batch, config.n_kv_heads, capacity, config.head_dim)
+        shape = (2, batch, config.n_kv_heads, capacity + 1, config.head_dim)
         self.slots = [
             torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)
         ]
-        self.places = torch.arange(capacity, device=device)
+        self.places = torch.arange(capacity + 1, device=device)
         self.rows = torch.arange(batch, device=device)
 
     @property
     def capacity(self) -> int:
         """Slots per row."""
-        return self.slots[0].shape[3]
+        return self.slots[0].shape[3] - 1
 
     def write_prompt(self, layer: int, first_row: int, kv: Tensor) -> None:
         """Store kv [B', S, 2, G, head_dim] at positions 0…S−1 of rows from ``first_row`` on."""

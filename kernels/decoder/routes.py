@@ -7,9 +7,11 @@ next simpler one, and says why.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ BUCKETS = {"cpu": 32, "cuda": 256}
 """Slots by which the span that a step reads grows: every new one costs CUDA a graph of its own."""
 WARM_UPS = 2  # steps before a graph is captured: libraries and Triton make their plans in them
 LONGEST_REASON = 200
+MOST_SESSIONS = 64  # compiled in one process; torch gives up after 8 forms of one function
 
 Step = Callable[[Tensor], None]
 """One token per row, reading as many slots as the tensor is long; everything else is in place."""
@@ -44,25 +47,25 @@ class Route:
         self.replays = 0
         self._bucket = BUCKETS[seats.device.type]
         self._step = step
-        self._warm = 0
+        self.compilations = 0
         self._spans: dict[int, Tensor] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._seats = seats
         began_s = time.monotonic()
         if "compile" in name:
-            self._step = compiled(step, seats.device.type)
+            ready_to_compile(seats.device.type)
+            self._step = torch.compile(step, backend=self._inductor, fullgraph=True)
             self._step(self._span(self.padded(1)))
         if "graph" in name:
             for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
                 self._capture(self.padded(span))
-        if "compile" in name:
-            self._warm = compilations()
+        self._warm = self.compilations
         self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
 
     @property
     def recompiles(self) -> int:
-        """Compilations since this route was ready, whoever caused them; none without a compiler."""
-        return compilations() - self._warm if "compile" in self.name else 0
+        """Compilations of this step since it was ready."""
+        return self.compilations - self._warm
 
     def padded(self, span: int) -> int:
         """Slots that a step reads when the longest row holds ``span``."""
@@ -76,6 +79,12 @@ class Route:
             self.replays += 1
         else:
             self._step(self._span(padded))
+
+    def _inductor(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        from torch._inductor.compile_fx import compile_fx
+
+        self.compilations += 1
+        return compile_fx(graph, inputs)
 
     def _span(self, padded: int) -> Tensor:
         """The first seats; their number is a variable to the compiler, or each would cost it."""
@@ -126,25 +135,18 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(lines[:2])}"[:LONGEST_REASON]
 
 
-def compiled(step: Step, kind: str) -> Step:
-    """The step as Inductor will compile it at its first call, kept in a folder of this user's.
+def ready_to_compile(kind: str) -> None:
+    """Let Inductor keep its code in a folder of this user's, and every session have its own.
 
     RuntimeError where a CPU's code would find no C++ compiler. A CPU's step is one piece of C++,
     for which a pool of compiling processes would start only to be in the way of what is measured.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder("inductor")))
+    torch._dynamo.config.recompile_limit = MOST_SESSIONS
     if kind == "cpu":
+        compiler = os.environ.get("CXX", "g++")
+        if shutil.which(compiler) is None:
+            raise RuntimeError(f"no C++ compiler: {compiler} is not on the PATH")
         from torch._inductor import config
-        from torch._inductor.cpp_builder import get_cpp_compiler
 
-        get_cpp_compiler()
         config.compile_threads = 1
-    made: Step = torch.compile(step, fullgraph=True)
-    return made
-
-
-def compilations() -> int:
-    """Graphs that torch has compiled in this process."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["stats"]["unique_graphs"])

@@ -28,7 +28,6 @@ def make() -> Any:
     made: dict[str, Session] = {}
 
     def session(build: Build, **flags: Any) -> Session:
-        torch._dynamo.reset()
         key = str(flags)
         if key not in made:
             made[key] = Session(build(**flags), 3, 112, route="compile")
