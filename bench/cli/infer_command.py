@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli import options
-from bench.cli.points import ScenarioChoice
+
+
+class ScenarioChoice(StrEnum):
+    """The scenarios as the command line spells them."""
+
+    SERVE = "serve"
+    DECODE = "decode"
+    SINGLE = "single"
+    PREFILL = "prefill"
+    MIXED = "mixed"
+    FRONTIER = "frontier"
+
 
 POINT = "Operating point (lists apart by commas are swept)"
 Scenario = Annotated[
