@@ -281,6 +281,8 @@ class _Walk:
         now_s = self.bench.clock.now()
         if self._surveyed_s is None:
             pids = [self.bench.meter.pid, *(each.pid for each in self.bench.workers.values())]
+            for facts in self.outcome.workloads.values():
+                pids += facts.details.get("server_pids", ())
             self._note("own_processes", pids=[pid for pid in pids if pid is not None])
         elif now_s - self._surveyed_s < SURVEY_S:
             return

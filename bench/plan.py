@@ -41,7 +41,7 @@ class Grade:
 GRADES: dict[str, Grade] = {
     grade.name: grade
     for grade in (
-        Grade("quick", 4, 2.5, 0.5, 5.0, 1.0, False, 5.0, 0.0, 0.0, 2, False),
+        Grade("quick", 4, 2.5, 0.5, 5.0, 1.0, False, 5.0, 0.0, 0.0, 3, False),
         Grade("standard", 10, 6.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, 4, True),
         Grade("publish", 10, 60.0, 2.0, 20.0, 10.0, True, 30.0, 15.0, 5.0, 6, True),
     )

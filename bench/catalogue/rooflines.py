@@ -25,6 +25,8 @@ FP32_LANES = {
 """FP32 lanes of an SM, from the makers' architecture papers; CDNA counts its packed rate."""
 FP32_TOLERANCE = 0.10
 HASH_CEILING = 1.02
+"""How far above the yardstick of a plain kernel (ALU 2262) a simulated card may hash: what the one
+that ships (ALU 2218) could."""
 BANDWIDTH_PER_WATT = (1e9, 12e9)
 """Bytes/s per W: from GDDR cards at 2 GB/s to HBM ones at 10; two dies' sum on one's W is above."""
 TENSOR_PER_WATT = (0.1e12, 4e12)
@@ -100,13 +102,13 @@ def _per_watt(gpu: GpuProfile) -> Trouble:
 
 
 def _hashing(gpu: GpuProfile) -> Trouble:
-    """No more hashes than its audited kernel allows, and no more watts than its limit."""
+    """No more hashes than a plain kernel allows, and no more watts than its limit."""
     if gpu.simulation is None:
         return
     rate = gpu.simulation.loads["sha256d"].units_per_s.value
     counts = hash_counts(gpu.compute_capability)
     if counts is None:
-        text = f"simulates hashing on compute capability {gpu.compute_capability}, never audited"
+        text = f"simulates hashing on compute capability {gpu.compute_capability}, never counted"
         yield text, "correct compute_capability, or drop [simulation]"
     elif rate > HASH_CEILING * (most := hash_ceiling(counts, gpu.sm.value, gpu.boost_hz.value)):
         text = f"simulated hash rate {rate / 1e9:.3g} GH/s is above its ceiling {most / 1e9:.3g}"

@@ -83,6 +83,7 @@ def run_audit(request: AuditRequest) -> int:
 def audited(arch: str | None, kernel: str, console: Console) -> list[AuditRow]:
     """Compile and count what is asked for; Refusal names a missing tool or an unknown name."""
     from bench.kernels.sha256d import audit
+    from bench.kernels.sha256d.sass import UnreadableCodeError
     from bench.kernels.sha256d.toolchain import CompileError, ToolMissingError
 
     try:
@@ -98,9 +99,12 @@ def audited(arch: str | None, kernel: str, console: Console) -> list[AuditRow]:
         return [row_of(each) for each in audit.audit_all(todo)]
     except ToolMissingError as error:
         raise Refusal(ENVIRONMENT, str(error)) from error
-    except CompileError as error:
+    except (CompileError, UnreadableCodeError) as error:
         first = " ".join(str(error).split())
         raise Refusal(ENVIRONMENT, f"the toolchain refused: {first[:300]}") from error
+    except OSError as error:
+        cure = "make room, or name another folder in XDG_CACHE_HOME"
+        raise Refusal(STORAGE, f"cannot keep what is compiled: {error.strerror}; {cure}") from error
 
 
 def _architectures(asked: str | None, offered: Sequence[int]) -> list[int]:

@@ -95,7 +95,7 @@ class _DataPower:
 
     def show_plan(self, kinds: tuple[str, ...]) -> int:
         """--dry-run: the steps of one run and the time of all; nothing is measured."""
-        return self._series.show_plan(there_and_back(kinds), "data", self._console)
+        return self._series.show_plan(there_and_back(kinds), "data")
 
     @property
     def _point(self) -> str:

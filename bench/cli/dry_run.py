@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,21 @@ AROUND_S = 2.0
 """Starting Python and its imports, and writing the record."""
 
 
-def show_plan(
-    plan: Plan, meter: MeterFacts, device: DeviceFacts, request: AllRequest, console: Console
+def show_plan(  # noqa: PLR0917 - what a plan is shown of
+    plan: Plan,
+    meter: MeterFacts,
+    device: DeviceFacts,
+    request: AllRequest,
+    console: Console,
+    several: Mapping[str, Sequence[str]],
 ) -> int:
-    """--dry-run: every step with its seconds, the whole with its most kWh."""
+    """--dry-run: every step with its seconds, the whole with its most kWh.
+
+    ``several`` names the runs of a comparison by what they are (or nothing): each takes the steps.
+    """
     simulated = device.kind == "sim"
-    seconds = AROUND_S + (0.0 if simulated else total_seconds(plan.steps))
+    names = [name for runs in several.values() for name in runs]
+    seconds = max(1, len(names)) * (AROUND_S + (0.0 if simulated else total_seconds(plan.steps)))
     watts = None if simulated else meter.constant_w or device.power_limit_w
     kwh = None if watts is None else watts * seconds / 3.6e6
     for step in plan.steps:
@@ -50,12 +60,14 @@ def show_plan(
         most = "kWh unknown: nothing states this device's power"
     else:
         most = f"at most {kwh:.4f} kWh"
-    say(console, f"{device.name}: {duration(seconds)} in all, {most}")
+    each = f" these steps for each of {', '.join(names)}:" if names else ""
+    say(console, f"{device.name}:{each} {duration(seconds)} in all, {most}")
     document = {
         "seconds": round(seconds, 3),
         "kwh": kwh,
         "device": device.name,
         "grade": plan.grade,
+        **several,
         "steps": [asdict(step) for step in plan.steps],
     }
     write_json(request, json.dumps(document, indent=2) + "\n")

@@ -101,7 +101,7 @@ class _Hashing:
     def show_plan(self) -> int:
         """--dry-run: the steps of one kernel and the time of all; nothing is measured."""
         if self._all:
-            return self._series.show_plan(self._kernels, "kernels", self._console)
+            return self._series.show_plan(self._kernels, "kernels")
         return self._session(self._kernels[0], deaf).show_plan()
 
     def _tell(self, done: Done) -> None:

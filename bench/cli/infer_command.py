@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli import options
-from bench.cli.points import ScenarioChoice
+
+
+class ScenarioChoice(StrEnum):
+    """The scenarios as the command line spells them."""
+
+    SERVE = "serve"
+    DECODE = "decode"
+    SINGLE = "single"
+    PREFILL = "prefill"
+    MIXED = "mixed"
+    FRONTIER = "frontier"
+
 
 POINT = "Operating point (lists apart by commas are swept)"
 Scenario = Annotated[
@@ -90,7 +102,7 @@ Rate = Annotated[
 ]
 
 
-def infer_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywords
+def infer_command(  # noqa: PLR0917  # long: one parameter an option; Typer passes keywords
     scenario: Scenario = None,
     batch: Batch = None,
     context: Context = None,
@@ -136,14 +148,7 @@ def infer_command(  # noqa: PLR0917 - one parameter an option; Typer passes keyw
 
     request = InferRequest(
         scenario=None if scenario is None else scenario.value,
-        given=Given(
-            precision=precision,
-            batch=batch,
-            context=context,
-            prompt=prompt,
-            output=output,
-            slo_tpot=slo_tpot,
-        ),
+        given=Given(precision, batch, context, prompt, output, slo_tpot),
         weights=weights,
         endpoint=endpoint,
         model_id=model_id,

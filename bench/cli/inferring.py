@@ -80,7 +80,13 @@ def run_infer(request: InferRequest) -> int:
         say(console, note)
     profiles = replace(profiles, model=model)
     inferring = _Inferring(request, console, target, market, profiles, scenario, points)
-    return on_device(request, target, plan=inferring.show_plan, work=inferring.run)
+    return on_device(
+        request,
+        target,
+        plan=inferring.show_plan,
+        work=inferring.run,
+        endpoint=request.endpoint,
+    )
 
 
 def _check(request: InferRequest) -> None:
@@ -176,7 +182,7 @@ class _Inferring:
         """--dry-run: the steps of one point and the time of all; nothing is measured."""
         names = list(self._targets)
         if self._many:
-            return self._series.show_plan(names, "points", self._console)
+            return self._series.show_plan(names, "points")
         return self._session(names[0], deaf).show_plan()
 
     def _session(self, name: str, afterwards: Handler) -> Session:

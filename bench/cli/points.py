@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from bench.cli.inference import DECODE_STEPS, MIX, SLO_TPOT_S, Inference
@@ -21,19 +20,6 @@ MOST_TOKENS = 2**24
 LONGEST_TPOT_S = 10.0
 CPU_MIX = 64
 _SECONDS = re.compile(r"([0-9]+\.?[0-9]*)(ms|s)?", re.IGNORECASE)
-
-
-class ScenarioChoice(StrEnum):
-    """The scenarios as the command line spells them."""
-
-    SERVE = "serve"
-    DECODE = "decode"
-    SINGLE = "single"
-    PREFILL = "prefill"
-    MIXED = "mixed"
-    FRONTIER = "frontier"
-
-
 WORKLOAD = {
     "serve": "serve",
     "decode": "decode",
@@ -80,7 +66,7 @@ CPU_MIXES = ((32, 32), (128, 32), (32, 128))
 """Prompt and generated tokens of mixed requests, each with all of a length and ragged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Given:
     """The lists as given, null where an option was left out."""
 

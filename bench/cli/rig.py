@@ -170,9 +170,10 @@ def _hash_arguments(
 
 def _infer_arguments(device: DeviceFacts, inference: Inference, seed: int) -> dict[str, Any]:
     """What the device adds to a point; an endpoint's model and weights are the server's own."""
-    if inference.model is None:
+    if inference.workload == "endpoint":
         return {"seed": seed, **inference.arguments}
     model = inference.model
+    assert model is not None, "only a server brings its own model"
     return {
         "device": "cpu" if device.kind == "cpu" else "cuda",
         "model": {"name": model.name, **model.config},

@@ -6,27 +6,21 @@ their command's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.cli.dry_run import AROUND_S
-from bench.cli.output import write_json
-from bench.cli.refusal import OK, STORAGE, Refusal
+from bench.cli.refusal import STORAGE, Refusal
 from bench.cli.request import AllRequest
 from bench.cli.session import Measured, Session, exit_status
 from bench.cli.signals import Handler, Noted, interruptible
 from bench.cli.sweeping import SEVERITY
 from bench.measure import Interrupted
-from bench.plan import total_seconds
 from bench.records.record import RunRecord
-from bench.report.screen import say
-from bench.report.text import duration
 from bench.store import StoreError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 Opened = Callable[[str, Handler], Session]
 """A run's name, and who hears signals once it has measured → the session that makes it."""
@@ -92,30 +86,12 @@ class Series:
             raise Refusal(max(statuses, key=SEVERITY.index), str(self._ended))
         return max(statuses, key=SEVERITY.index)
 
-    def show_plan(self, names: Sequence[str], key: str, console: Console) -> int:
+    def show_plan(self, names: Sequence[str], key: str) -> int:
         """--dry-run: the steps of the first and the time of all; nothing is measured.
 
         ``key`` is what the runs are called in the JSON.
         """
-        session = self._session(names[0], self._noted.hear)
-        plan, meter = session.planned()
-        for step in plan.steps:
-            say(console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
-        device = session.target.facts
-        seconds = len(names) * (AROUND_S + total_seconds(plan.steps))
-        watts = meter.constant_w or device.power_limit_w
-        kwh = None if watts is None else watts * seconds / 3.6e6
-        say(console, f"these steps for each of {', '.join(names)}: {duration(seconds)} in all")
-        document = {
-            "seconds": round(seconds, 3),
-            "kwh": kwh,
-            "device": device.name,
-            "grade": plan.grade,
-            key: names,
-            "steps": [asdict(step) for step in plan.steps],
-        }
-        write_json(self._request, json.dumps(document, indent=2) + "\n")
-        return OK
+        return self._session(names[0], self._noted.hear).show_plan(names, key)
 
     def _one(self, name: str, told: Callable[[Done], None]) -> bool:
         """Measure one; whether to go on."""

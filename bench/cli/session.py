@@ -39,6 +39,7 @@ from bench.cli.rig import (
     open_rig,
     phases_of,
 )
+from bench.cli.served import server_pids
 from bench.cli.signals import Handler, deaf, interruptible
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
@@ -88,14 +89,23 @@ def run_all(request: AllRequest) -> int:
 
 
 def on_device(
-    request: AllRequest, target: Target, *, plan: Callable[[], int], work: Callable[[], int]
+    request: AllRequest,
+    target: Target,
+    *,
+    plan: Callable[[], int],
+    work: Callable[[], int],
+    endpoint: str | None = None,
 ) -> int:
-    """The plan for --dry-run, else the work while nobody else uses the device: its exit status."""
+    """The plan for --dry-run, else the work while nobody else uses the device: its exit status.
+
+    A server at the ``endpoint`` is no stranger there.
+    """
+    served = server_pids(endpoint, target.facts)
     try:
         if request.dry_run:
             return plan()
         with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            await_device(target.facts, wait=request.wait)
+            await_device(target.facts, wait=request.wait, served=served)
             return work()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
@@ -176,10 +186,11 @@ class Session:
         keep(record.meter, self.target.facts)
         return Measured(record, saved, outcome)
 
-    def show_plan(self) -> int:
-        """--dry-run: show the plan and measure nothing."""
+    def show_plan(self, runs: Sequence[str] = (), key: str = "runs") -> int:
+        """--dry-run: show the plan, of each of these runs if any, and measure nothing."""
         plan, meter = self.planned()
-        return show_plan(plan, meter, self.target.facts, self.request, self.console)
+        several = {key: tuple(runs)} if runs else {}
+        return show_plan(plan, meter, self.target.facts, self.request, self.console, several)
 
     def planned(self) -> tuple[Plan, MeterFacts]:
         """The plan, and the meter on which it depends: opened and closed again."""
@@ -336,15 +347,18 @@ def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
         raise Refusal(ENVIRONMENT, f"{text}: switch it off, or use --grade standard")
 
 
-def await_device(device: DeviceFacts, *, wait: bool) -> None:
-    """Refuse a card that other processes compute on, or wait until they have left."""
+def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:
+    """Refuse a card that other processes compute on, or wait until they have left.
+
+    Those of the server that is measured may stay.
+    """
     if device.kind != "gpu" or device.uuid is None:
         return
     from bench.meters.nvml import strangers
 
-    while pids := strangers(device.uuid):
+    while pids := set(strangers(device.uuid) or ()) - set(served):
         if not wait:
-            who = ", ".join(map(str, pids))
+            who = ", ".join(map(str, sorted(pids)))
             text = f"{device.name} is in use by process {who}: end it, or add --wait"
             raise Refusal(BUSY, text)
         time.sleep(WAIT_POLL_S)

@@ -108,9 +108,9 @@ def hash_limit(
     counts: HashCounts | None = None,
     nominal_lanes: bool = False,
 ) -> float | None:
-    """Hashes a second at boost by default, by the audited plain kernel or one of these ``counts``.
+    """Hashes a second at boost by default, by the plain yardstick or a kernel of these ``counts``.
 
-    Null where no kernel was audited.
+    Null where nothing was counted.
 
     64 integer lanes are counted unless ``nominal_lanes``: where a datasheet names more, published
     rates do not show them (hashcat's SHA-256 on an RTX 5090 is about 1.29 times an RTX 4090's,

@@ -105,7 +105,8 @@ class Event:
     workload · "own_processes" pids · "processes" on the device (pids, graphics, mps, or a reason) ·
     "load" level 0 or 1 from here on (calibration) · "xid" code · "failed", "interrupted" · what
     meters say of themselves (meter_trouble, meter_lost, meter_tally, meter_field_lost,
-    host_meter_lost) · step_latency, request_latency, phase_time, device_time.
+    host_meter_lost) · step_latency, request_latency,
+    requests, phase_time, device_time.
     """
 
     t_s: float

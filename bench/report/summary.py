@@ -84,16 +84,24 @@ def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[Cell, ...]:
 def next_step(record: RunRecord) -> str:
     """What would most improve on this run, as a command."""
     device = f"--gpu {record.device.index}" if record.device.kind == "gpu" else "--device cpu"
-    again = f"bench all {device}"
+    again = f"bench {_command(record)} {device}"
     if record.validity.status == "incomplete":
         return f"{again}, to the end"
     if record.device.kind == "sim":
-        return "bench all, on a real device"
+        return f"bench {_command(record)}, on a real device"
     if any(workload.metrics.joules_per_unit is None for workload in record.workloads):
         return f"{again} --assume-watts W, for labelled joules and figures per kWh"
     if not GRADES[record.plan.grade].ranked:
         return f"{again} --grade standard, for figures that may be ranked"
+    if _command(record) == "hash":
+        return f"bench all {device}, which weighs hashes against tokens"
     return f"{again} --set btc=… power=…, for your own prices"
+
+
+def _command(record: RunRecord) -> str:
+    """What measures the same again: the hash side alone, or hashes and tokens."""
+    alone = record.plan.model is None
+    return "hash" if alone else "all"
 
 
 def label(workload: WorkloadRecord) -> str:

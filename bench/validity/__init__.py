@@ -17,6 +17,7 @@ from bench.validity import (
     power,
     roofs,
     sensor,
+    serving,
     sharing,
     work,
 )
@@ -35,6 +36,7 @@ RULES = (
     *power.RULES,
     *card.RULES,
     *sharing.RULES,
+    *serving.RULES,
 )
 
 

@@ -37,7 +37,7 @@ def _processes(e: Evidence) -> Iterator[Code]:
     """
     if e.device.kind == "cpu" or not e.own_meter:
         return
-    own, lists, reason = _surveys(e)
+    own, lists, reason = surveys(e)
     if not lists:
         if e.whole and e.workloads:
             yield label("PROCESS_UNKNOWN", f"nobody knows who else used the card: {reason}")
@@ -55,7 +55,7 @@ def _processes(e: Evidence) -> Iterator[Code]:
         yield fatal("FOREIGN_PROCESS", f"{text}: stop it and run again")
 
 
-def _surveys(e: Evidence) -> tuple[set[int], list[set[int]], str]:
+def surveys(e: Evidence) -> tuple[set[int], list[set[int]], str]:
     """The run's own processes, every list of compute processes since, and why there is none."""
     taken = [event for event in e.book.events if event.name == "own_processes"]
     if not taken:

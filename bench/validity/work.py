@@ -20,6 +20,8 @@ HASH_CHECKS = {
 INFER_CHECKS = {
     "logits finite": "INFER_NONFINITE",
     "tokens reported = produced": "INFER_COUNT",
+    "usage agrees with the stream": "INFER_COUNT",
+    "usage counts tokens": "INFER_COUNT",
     "a repeated prompt is no faster": "INFER_CACHED",
     "a repeated prompt is computed anew": "INFER_CACHED",
     "no output is cut short": "INFER_TRUNCATED",

@@ -40,7 +40,7 @@ def failure(error: BaseException, doing: str) -> dict[str, Any]:
 
 
 def _kind(error: BaseException, doing: str) -> str:
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError | ConnectionError):
         return "missing"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "memory"

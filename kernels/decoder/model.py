@@ -124,8 +124,7 @@ class Layer(nn.Module):
     def mlp(self, x: Tensor) -> Tensor:
         """The gated MLP, or the mixture, of x [..., d]."""
         if self.experts is not None:
-            mixed: Tensor = self.experts(x)
-            return mixed
+            return self.experts.forward(x)
         gate, up = product(x, self.gate_up).chunk(2, dim=-1)
         return product(F.silu(gate) * up, self.down)
 

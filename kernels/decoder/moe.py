@@ -52,19 +52,14 @@ class Experts(nn.Module):
         a kernel for it that takes its bounds from the device, and else run through all of them.
         """
         flat = x.flatten(0, -2)
-        scores, experts = F.linear(flat, self.router).topk(self.chosen)
-        shares = scores.softmax(-1, dtype=torch.float32)
+        scores, experts = F.linear(flat.float(), self.router.float()).topk(self.chosen)
+        shares = scores.softmax(-1)
         if experts.numel() <= len(self.router):
             mixed = _gathered(self, flat, experts, shares)
         elif _groups(flat):
             mixed = _grouped(self, flat, experts, shares)
         else:
-            every = torch.zeros(len(flat), len(self.router), device=x.device)
-            every.scatter_(1, experts, shares)
-            parts = zip(
-                torch.split(flat, DENSE_TOKENS), torch.split(every, DENSE_TOKENS), strict=True
-            )
-            mixed = torch.cat([_dense(self, tokens, share) for tokens, share in parts])
+            mixed = _dense(self, flat, experts, shares)
         return mixed.to(x.dtype).view_as(x)
 
 
@@ -109,8 +104,13 @@ def _grouped(mlp: Experts, x: Tensor, experts: Tensor, shares: Tensor) -> Tensor
     return by_token.view(len(x), mlp.chosen, -1).sum(1)
 
 
-def _dense(mlp: Experts, x: Tensor, shares: Tensor) -> Tensor:
+def _dense(mlp: Experts, x: Tensor, experts: Tensor, shares: Tensor) -> Tensor:
     """Every token through every expert, those not chosen weighed 0: E/k times the arithmetic."""
-    gate, up = (x @ mlp.gate_up.mT).chunk(2, dim=-1)
-    out = (F.silu(gate) * up) @ mlp.down.mT
-    return torch.einsum("etd,te->td", out.float(), shares)
+    every = torch.zeros(len(x), len(mlp.router), device=x.device).scatter_(1, experts, shares)
+    mixed = []
+    for first in range(0, len(x), DENSE_TOKENS):
+        part = slice(first, first + DENSE_TOKENS)
+        gate, up = (x[part] @ mlp.gate_up.mT).chunk(2, dim=-1)
+        out = (F.silu(gate) * up) @ mlp.down.mT
+        mixed.append(torch.einsum("etd,te->td", out.float(), every[part]))
+    return torch.cat(mixed)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .model import Decoder
 
 Check = tuple[str, bool, str]
+ROUTE = {"cpu": "eager", "cuda": "graph+compile"}
+"""How steps reach a device where nothing else is asked for; see routes.py."""
 LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare
 
 

@@ -27,11 +27,17 @@ SPARE = 16  # positions behind the longest request: room for the gate's steps in
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be served: a mix, with TPOT p99 within ``slo_s`` seconds."""
+    """What is to be served: a mix, with TPOT p99 within ``slo_s`` seconds, by a route."""
 
     setup: Setup
     mix: Mix
     slo_s: float
+    route: str = "eager"
+
+    @property
+    def sketch_route(self) -> str:
+        """By which batches are only tried: a compilation for each would take longer than all."""
+        return "graph" if "graph" in self.route else "eager"
 
     @property
     def positions(self) -> int:
@@ -104,7 +110,7 @@ class Trials:
     def fill(self, batch: int) -> tuple[Server, Point]:
         """A server whose every slot is prefilled to where it is in the steady state."""
         books = Slots(self.plan.mix, batch)
-        server = Server(self._session(batch), books, self.prompts)
+        server = Server(self._session(batch, self.plan.route), books, self.prompts)
         return server, self._probe(server.session, books, server.opening[0], filled=True)
 
     def sketch(self, batch: int) -> Point:
@@ -112,7 +118,7 @@ class Trials:
         books = Slots(self.plan.mix, batch)
         first = self.prompts.prompt(books.request(0).number, books.cached(0))
         try:
-            session = self._session(batch)
+            session = self._session(batch, self.plan.sketch_route)
             session.assume([books.cached(row) for row in range(batch)])
             point = self._probe(session, books, first, filled=False)
             del session
@@ -121,8 +127,8 @@ class Trials:
         self.plan.setup.release()
         return point
 
-    def _session(self, batch: int) -> Session:
-        return Session(self.opened.decoder, batch, self.plan.positions)
+    def _session(self, batch: int, route: str) -> Session:
+        return Session(self.opened.decoder, batch, self.plan.positions, route=route)
 
     def _probe(self, session: Session, books: Slots, first: Sequence[int], filled: bool) -> Point:
         """Time steps and refills of row 0, whose prompt is ``first``; no row is moved by it."""

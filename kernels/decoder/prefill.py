@@ -122,9 +122,11 @@ class PrefillWorkload:
     def verify(self) -> list[Check]:
         """Last logits of a pass over buffers full of NaN, then the gate of the whole decoder."""
         opened, session = self._prepared()
-        for slots in session.cache.slots:
-            slots.fill_(float("nan"))
-        session.logits.fill_(float("nan"))
+        import torch
+
+        with torch.inference_mode():
+            session.cache.fill_beyond(torch.zeros_like(session.positions), torch.nan)
+            session.logits.fill_(torch.nan)
         self._next(session)
         return [*self._last_logits("prefill"), *opened.verify(session, self._current)]
 

@@ -88,8 +88,8 @@ def _mlps(
     """The one gated MLP, or a mixture: expert by expert, what the tokens that chose it get."""
     if chosen is None:
         return _mlp(layer, names[0], h, rounded)
-    scores, experts = (h @ layer["mlp.gate.weight"].T).topk(chosen)
-    shares = scores.float().softmax(-1)
+    scores, experts = (h.float() @ layer["mlp.gate.weight"].float().T).topk(chosen)
+    shares = scores.softmax(-1)
     mixed = torch.zeros_like(h, dtype=torch.float32)
     for expert, name in enumerate(names):
         share = (shares * (experts == expert)).sum(-1)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..sha256d.private_cache import folder
+from ..private_cache import folder
 
 ROUTES = {
     "graph+compile": ("graph+compile", "graph", "eager"),

@@ -40,10 +40,12 @@ class Point:
 @dataclass(slots=True)
 class Search:
     """Batches tried in turn; ``stopped_by`` says what ended the growth: "slo", "memory" (the
-    device's, predicted or met), "limit" (MOST rows) or "time" (BOUND_S).
+    device's, predicted or met), "limit" (MOST rows) or "time" (BOUND_S). ``route`` is that of
+    points which were not filled.
     """
 
     slo_s: float
+    route: str = "eager"
     points: list[Point] = field(default_factory=list)
     stopped_by: str = ""
     seconds: float = 0.0
@@ -74,6 +76,7 @@ class Search:
         """For the record."""
         return {
             "slo_tpot_s": self.slo_s,
+            "route": self.route,
             "stopped_by": self.stopped_by,
             "bound_s": BOUND_S,
             "seconds": self.seconds,

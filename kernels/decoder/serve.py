@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
-from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
+from .opened import LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
 from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
@@ -50,6 +50,7 @@ class ServeWorkload:
         weights: str | None = None,
         threads: int | None = None,
         seed: int = 0,
+        route: str | None = None,
     ) -> None:
         config = ModelConfig.from_mapping(model)
         mean = min(MEAN, config.max_context // 4)
@@ -58,6 +59,7 @@ class ServeWorkload:
         self.setup = Setup(config, device, precision, weights, threads, seed)
         self.mix = Mix(prompt, output, mix, seed)
         self.slo_tpot_s, self.batch = slo_tpot_s, batch
+        self.route = ROUTE[device] if route is None else route
         self._check_plan()
         self._opened: Opened | None = None
         self._server: Server | None = None
@@ -89,7 +91,7 @@ class ServeWorkload:
         from .operating import Plan, Trials
         from .search import Search
 
-        plan = Plan(setup, self.mix, self.slo_tpot_s)
+        plan = Plan(setup, self.mix, self.slo_tpot_s, self.route)
         if self.batch is None:
             fits = plan.room(device)
         else:
@@ -98,7 +100,7 @@ class ServeWorkload:
         prompts = Prompts(setup.model.vocab_size, setup.seed, opened.text)
         trials = Trials(plan, opened, prompts)
         if self.batch is None:
-            search = self._search = Search(self.slo_tpot_s)
+            search = self._search = Search(self.slo_tpot_s, plan.sketch_route)
             server, self._point = trials.settle(search.find(fits, trials.sketch), search)
         else:
             server, self._point = trials.fill(self.batch)
@@ -111,10 +113,13 @@ class ServeWorkload:
         ``launch_s`` is a step; ``search`` tells every batch tried, None where one was given.
         """
         opened, server, point = self._prepared()
+        steps = server.session.facts()
         return {
             "name": self.name,
             "unit": self.unit,
             **opened.facts(),
+            "tier": "T0" if steps["route"] == "eager" else "T1",
+            "decoding": {key: steps[key] for key in ("route", "fallbacks", "compile_s")},
             "config": opened.config()
             | {
                 "batch": server.slots.batch,
@@ -126,7 +131,7 @@ class ServeWorkload:
                 "kv_capacity": server.session.cache.capacity,
             },
             "data_profile": self._data_profile,
-            "work": self._work(server),
+            "work": self._work(opened, server),
             "phases": ["prefill", "decode"],
             "search": None if self._search is None else self._search.facts(),
             "tpot_p99_predicted_s": point.tpot_p99_s,
@@ -134,16 +139,21 @@ class ServeWorkload:
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
         }
 
-    def _work(self, server: Server) -> dict[str, Any]:
+    def _work(self, opened: Opened, server: Server) -> dict[str, Any]:
         """What a generated token stands for: its share of a step and of its request's prefill."""
-        model = self.setup.model
+        from .routes import BUCKETS
+
+        eager = server.session.facts()["route"] == "eager"
+        bucket = 1 if eager else BUCKETS[self.setup.device]
+        span = mean_span(self.mix, server.slots.batch, bucket)
         return {
-            "model": asdict(model),
+            "model": asdict(self.setup.model),
             "precision": self.setup.precision,
+            "bytes_per_weight": opened.rung["bytes_per_weight"],
             "bytes_per_kv": server.session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
-            "padded_context": mean_span(self.mix, server.slots.batch),
+            "padded_context": min(span, server.session.cache.capacity),
             "prompt": self.mix.prompt,
             "output": self.mix.output,
         }

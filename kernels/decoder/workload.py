@@ -140,7 +140,8 @@ class DecodeWorkload:
                 context=self.context,
                 steps=self.steps,
                 bytes_per_kv=session.decoder.dtype.itemsize,
-            ),
+            )
+            | {"bytes_per_weight": opened.rung["bytes_per_weight"]},
             "launch_s": self._step_s,
             "steps_per_wait": self._group if self.setup.device == "cuda" else 1,
         }

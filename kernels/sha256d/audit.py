@@ -11,16 +11,18 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
-from . import private_cache
+from .. import private_cache
 from .cuda_source import KERNEL, MAX_REGISTERS, SOURCE, VARIANTS
 from .sass import Counts, count_hot_loop
 from .toolchain import (
     Binary,
+    CompileError,
     architectures,
     assemble,
     compile_cuda,
@@ -28,10 +30,6 @@ from .toolchain import (
     nvrtc_version,
     program_version,
 )
-
-LANES = 64
-"""Integer lanes per clock and SM of compute capability 7.5 … 9.0 (CUDA C++ Programming Guide,
-table of arithmetic throughput); assumed beyond."""
 
 Target = tuple[str, str, int]
 """Back end, variant, architecture: ("cupy", "balanced", 90)."""
@@ -83,15 +81,6 @@ class Audit:
         return asdict(self)
 
 
-def ceiling_hz(per_hash: PerHash, sm: int, clock_hz: float, lanes: int = LANES) -> float:
-    """Double hashes per second at which the busiest pipe of ``sm`` multiprocessors is full.
-
-    SMs · lanes · clock / max(ALU, FMA slots, N / 2): a scheduler issues one warp instruction per
-    clock to pipes that take two clocks for it.
-    """
-    return sm * lanes * clock_hz / per_hash.issue_slots
-
-
 def targets(among: Sequence[int] | None = None) -> list[Target]:
     """Every variant of both back ends for every architecture that NVRTC offers, or those given."""
     chosen = architectures() if among is None else among
@@ -102,29 +91,45 @@ def targets(among: Sequence[int] | None = None) -> list[Target]:
 def audit_all(chosen: Iterable[Target], processes: int | None = None) -> list[Audit]:
     """The audits in order, compiled by several processes at once.
 
-    ``ToolMissingError`` names a tool that is not installed and how to get it.
+    ``ToolMissingError`` names a tool that is not installed and how to get it, ``CompileError`` what
+    a tool said; OSError where the cache takes no more.
     """
     todo = list(chosen)
     for tool in ("ptxas", "nvdisasm"):
         program_version(tool)
-    missing = [target for target in todo if not _kept_as(target).is_file()]
+    missing = [target for target in todo if not private_cache.known(_name(target))]
     workers = min(processes or len(os.sched_getaffinity(0)), len(missing))
     if workers > 1:  # NVRTC compiles one program at a time in a process
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(audit, missing))
+        _make_all(missing, workers)
     return [audit(target) for target in todo]
+
+
+def _make_all(missing: Sequence[Target], workers: int) -> None:
+    """Fill the cache. What ends it early ends the workers: NVRTC hears no signal for seconds."""
+    context, place = get_context("spawn"), (private_cache.folder(),)
+    with ProcessPoolExecutor(workers, context, private_cache.use, place) as pool:
+        try:
+            for _ in pool.map(audit, missing):
+                pass
+        except BrokenProcessPool as error:
+            raise CompileError("a compiling process was killed: is memory short?") from error
+        except BaseException:
+            for worker in active_children():
+                worker.terminate()
+            raise
 
 
 def audit(target: Target) -> Audit:
     """One kernel on one architecture, kept until its sources or the tools change."""
-    path = _kept_as(target)
-    made = private_cache.kept(path.name, lambda: json.dumps(_make(target).to_json()).encode())
-    facts = json.loads(made.read_text(encoding="utf-8"))
+    (made,) = private_cache.kept(
+        [_name(target)], lambda: [json.dumps(_make(target).to_json()).encode()]
+    )
+    facts = json.loads(made.read_bytes())
     counts, per_hash = Counts(**facts.pop("counts")), PerHash(**facts.pop("per_hash"))
     return Audit(**facts, counts=counts, per_hash=per_hash)
 
 
-def _kept_as(target: Target) -> Path:
+def _name(target: Target) -> str:
     kernel, variant, architecture = target
     files = [(_ROOM / name).read_bytes() for name in (*_SOURCES[kernel], *_READERS)]
     tools = [nvrtc_version(), program_version("ptxas"), program_version("nvdisasm")]
@@ -133,7 +138,7 @@ def _kept_as(target: Target) -> Path:
 
         tools.append(compiler_version())
     key = private_cache.digest(*files, *tools, kernel, variant, str(architecture))
-    return private_cache.folder() / f"{key}.json"
+    return f"{key}.json"
 
 
 def _make(target: Target) -> Audit:
@@ -175,5 +180,5 @@ def _usage(log: str, function: str) -> tuple[int, ...]:
     begins = log.rfind(function)
     found = _USAGE.search(log, begins) if begins >= 0 else None
     if found is None:
-        raise ValueError(f"the assembler's log has no resource usage of {function!r}:\n{log}")
+        raise CompileError(f"the assembler's log has no resource usage of {function!r}:\n{log}")
     return tuple(int(number) for number in found.groups())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from llvmlite import binding
+from numba import config
 from numba.core.registry import cpu_target
 
 from .cpu_forms import Form, QuadForm, ScalarForm, VectorForm
@@ -60,6 +61,8 @@ def require(variant: str) -> None:
     """Refuse with ValueError a variant that does not exist or that this CPU cannot run."""
     if variant not in FORMS:
         raise ValueError(f"kernel: numba-cpu has no variant {variant!r}, only {', '.join(FORMS)}")
+    if config.DISABLE_JIT:  # type: ignore[attr-defined, unused-ignore]
+        raise ValueError("kernel: numba-cpu needs Numba's compiler: unset NUMBA_DISABLE_JIT")
     if lack := _lack(variant):
         raise ValueError(
             f"kernel: numba-cpu:{variant} needs {lack}; here run {', '.join(variants())}"

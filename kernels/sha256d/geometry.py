@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from . import private_cache
+from .. import private_cache
 
 _ROUNDS = 5
 
@@ -63,7 +63,8 @@ def remembered(
     """``fastest``, tried once for a key such as (UUID, variant, binary) and then read back."""
     name = f"{private_cache.digest('geometry', *key)}.json"
 
-    def tried() -> bytes:
-        return json.dumps(asdict(fastest(shapes, seconds))).encode()
+    def tried() -> list[bytes]:
+        return [json.dumps(asdict(fastest(shapes, seconds))).encode()]
 
-    return Geometry(**json.loads(private_cache.kept(name, tried).read_text(encoding="utf-8")))
+    (path,) = private_cache.kept([name], tried)
+    return Geometry(**json.loads(path.read_bytes()))

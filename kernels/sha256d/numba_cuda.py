@@ -24,7 +24,7 @@ from . import header
 from .compression import INTEGERS, IV, compress, last_word, message_blocks
 from .cuda_source import MAX_REGISTERS
 from .scanner import CAPACITY, Slot, SlotScanner, Work, complete
-from .toolchain import ToolMissingError
+from .toolchain import CompileError, ToolMissingError
 
 cuda: Any = _cuda  # its annotations describe the host side only
 types: Any = numba.types
@@ -147,7 +147,11 @@ def compiler_version() -> str:
 
 
 def scan_ptx(capability: int) -> str:
-    """The PTX of ``scan_kernel`` for that compute capability, made without a driver."""
+    """The PTX of ``scan_kernel`` for that compute capability, made without a driver.
+
+    CompileError where Numba makes it for another one, as the ``numba.cuda`` that Numba itself still
+    brings does; ``ToolMissingError`` without NVVM.
+    """
     from numba.cuda.cudadrv.error import NvvmSupportError
 
     try:
@@ -156,6 +160,11 @@ def scan_ptx(capability: int) -> str:
         )[0]
     except NvvmSupportError as error:
         raise ToolMissingError("nvvm") from error
+    if f".target sm_{capability}\n" not in ptx:  # it falls back to the highest that it knows
+        raise CompileError(
+            f"{compiler_version()} ({cuda.__file__}) makes no code for sm_{capability} here:"
+            " install numba-cuda in the environment that runs"
+        )
     return ptx
 
 

@@ -53,6 +53,7 @@ class ShareLedger:
         self._duplicate: list[str] = []
         self._fresh: list[Mapping[str, Any]] = []
         self._hashes = 0
+        self._overflows: list[str] = []
 
     def add(self, header: bytes, nonces: list[int], hashes: int) -> None:
         """Enter what ``hashes`` nonces of ``header`` gave; each is re-hashed by hashlib."""
@@ -68,22 +69,28 @@ class ShareLedger:
                 {"kind": "share", "header_hex": raw.hex(), "nonce": nonce, "mask": self._mask}
             )
 
+    def overflow(self, text: str) -> None:
+        """Enter a piece whose list is not whole: so many shares no right kernel finds."""
+        self._overflows.append(text)
+
     def take(self) -> list[Mapping[str, Any]]:
         """The shares since the last call, in order of finding."""
         fresh, self._fresh = self._fresh, []
         return fresh
 
     def check(self) -> list[Check]:
-        """Every share right, none twice, and as many as the hashes should give."""
+        """Every list whole, every share right, none twice, as many as the hashes should give."""
         expected = self._hashes / 2**self._bits
         lo, hi = poisson_bounds(expected)
         count, wrong, twice = len(self._seen), self._wrong, self._duplicate
+        lost = self._overflows
         return [
             (
                 "shares-rehash",
                 not wrong,
                 f"{count} shares re-hashed by hashlib, {len(wrong)} wrong {wrong[:_NAMED]}",
             ),
+            ("lists-whole", not lost, f"{len(lost)} pieces overflowed {lost[:1]}"),
             (
                 "shares-once",
                 not twice,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import private_cache
+from .. import private_cache
 
 PACKAGES = {
     "nvrtc": "nvidia-cuda-nvrtc==13.0.* cuda-bindings",
@@ -35,12 +35,16 @@ class ToolMissingError(RuntimeError):
     """A tool of the CUDA toolkit is not installed; the text says how to get it."""
 
     def __init__(self, tool: str) -> None:
-        packages = " ".join(f"'{package}'" for package in PACKAGES[tool].split())
-        super().__init__(f"{tool} is not installed: pip install {packages}")
+        super().__init__(tool)  # a process hands an exception on by its arguments
+        self.tool = tool
+
+    def __str__(self) -> str:
+        packages = " ".join(f"'{package}'" for package in PACKAGES[self.tool].split())
+        return f"{self.tool} is not installed: pip install {packages}"
 
 
 class CompileError(RuntimeError):
-    """The compiler refused; the text is its log."""
+    """A tool of the toolkit refused or ended; the text is its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +107,13 @@ def compile_cuda(source: str, architecture: int, options: Sequence[str]) -> Bina
     name, compiler = f"sm_{architecture}", nvrtc_version()
     every = (f"-arch={name}", _VERBOSE, *options)
     key = private_cache.digest(source, compiler, *every)
-    log = private_cache.folder() / f"{key}.log"
-
-    def make() -> bytes:
-        cubin, said = _run_nvrtc(source, every)
-        private_cache.kept(log.name, said.encode)
-        return cubin
-
-    cubin = private_cache.kept(f"{key}.cubin", make)
+    names = f"{key}.cubin", f"{key}.log"
+    cubin, log = private_cache.kept(names, lambda: _run_nvrtc(source, every))
     return Binary(name, compiler, cubin, log.read_text(encoding="utf-8"))
 
 
-def _run_nvrtc(source: str, options: Sequence[str]) -> tuple[bytes, str]:
+def _run_nvrtc(source: str, options: Sequence[str]) -> tuple[bytes, bytes]:
+    """The cubin and the log."""
     nvrtc = _nvrtc()
     _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"sha256d.cuh", 0, [], [])
     try:
@@ -130,7 +129,7 @@ def _run_nvrtc(source: str, options: Sequence[str]) -> tuple[bytes, str]:
         nvrtc.nvrtcGetCUBIN(program, cubin)
     finally:
         nvrtc.nvrtcDestroyProgram(program)
-    return bytes(cubin), log.decode().strip("\0")
+    return bytes(cubin), bytes(log).strip(b"\0")
 
 
 # ---- Programs -----------------------------------------------------------------------------------
@@ -152,8 +151,7 @@ def program(tool: str) -> str:
 @functools.cache
 def program_version(tool: str) -> str:
     """Such as "ptxas 13.0.88"."""
-    said = subprocess.run([program(tool), "--version"], capture_output=True, text=True, check=True)
-    version = re.search(r"\bV(\d+(\.\d+)+)", said.stdout)
+    version = re.search(r"\bV(\d+(\.\d+)+)", _run([program(tool), "--version"]).stdout)
     return f"{tool} {version[1] if version else 'of unknown version'}"
 
 
@@ -165,18 +163,24 @@ def assemble(ptx: str, architecture: int, options: Sequence[str]) -> Binary:
         source.write_text(ptx, encoding="utf-8")
         command = [program("ptxas"), "--verbose", f"-arch={name}", *options]
         command += ["-o", str(cubin), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise CompileError(done.stderr.strip())
+        done = _run(command)
         key = private_cache.digest(ptx, program_version("ptxas"), name, *options)
-        kept = private_cache.kept(f"{key}.cubin", cubin.read_bytes)
+        (kept,) = private_cache.kept([f"{key}.cubin"], lambda: [cubin.read_bytes()])
     return Binary(name, program_version("ptxas"), kept, done.stderr)
 
 
 def disassemble(cubin: Path) -> str:
     """The machine code of every function of a cubin, as nvdisasm writes it."""
-    command = [program("nvdisasm"), "--print-code", "--no-dataflow", str(cubin)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return _run([program("nvdisasm"), "--print-code", "--no-dataflow", str(cubin)]).stdout
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """What the program said; CompileError when it cannot run or does not end well."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise CompileError(f"{command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        raise CompileError(done.stderr.strip())
-    return done.stdout
+        said = done.stderr.strip() or f"ended with status {done.returncode}"
+        raise CompileError(f"{command[0]}: {said}")
+    return done

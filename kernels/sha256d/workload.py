@@ -17,7 +17,7 @@ from typing import Any
 from .header import NONCES, VERSION_ROLLS, Header, share_mask, sibling, siblings
 from .provenance import source_digests
 from .real_headers import REAL_HEADERS
-from .scanner import PIECE_NONCES, Collect, Scanner, Work, prepare_works
+from .scanner import PIECE_NONCES, Collect, FoundOverflowError, Scanner, Work, prepare_works
 from .shares import Check, ShareLedger
 from .verification import verify
 
@@ -172,7 +172,7 @@ class Sha256dWorkload:
                 flight.append((group, count, scanner.submit(works, first, count, self._mask)))
             if flight:
                 group, count, collect = flight.popleft()
-                for header, nonces in zip(group, collect(), strict=True):
+                for header, nonces in zip(group, self._shares(collect), strict=True):
                     self._ledger.add(header, nonces, count)
                     hashes += count
             now_s = time.monotonic()
@@ -193,6 +193,14 @@ class Sha256dWorkload:
         if self._scanner is not None:
             self._scanner.close()
             self._scanner = None
+
+    def _shares(self, collect: Collect) -> list[list[int]]:
+        """A piece's shares; none of one that overflowed, which the check after the run tells."""
+        try:
+            return collect()
+        except FoundOverflowError as error:
+            self._ledger.overflow(str(error))
+            return [[] for _ in range(self._opened().midstates)]
 
     def _opened(self) -> Scanner:
         if self._scanner is None:

@@ -16,6 +16,7 @@ from bench.measure import Interrupted
 from bench.plan import GRADES
 from bench.records.run import Check, Estimate, Validity
 from bench.report.hash import KernelRun, run_line, sheet
+from bench.report.summary import next_step
 from bench.roofline import HashCounts, hash_ceiling
 from bench.stats import Best, best_of
 from bench.store import StoreError, load, remembered_kernel
@@ -198,6 +199,8 @@ def test_a_plan_of_all_kernels_measures_nothing(three, tmp_path, capsys):
     one = json.loads(capsys.readouterr().out)
     assert [step["name"] for step in one["steps"]] == [step["name"] for step in every["steps"]]
     assert {step["workload"] for step in one["steps"]} == {"sha256d", None}
+    assert every["seconds"] == len(three) * one["seconds"], "virtual time passes in none of them"
+    assert every["kwh"] is one["kwh"] is None
     assert not out.exists()
 
 
@@ -275,6 +278,21 @@ def rivals(record):
         rival("cupy:odd", 99e9, 1e-9, "invalid"),
         rival("numba-cuda:plain", 6e9, None),
     ]
+
+
+def test_what_to_run_next_is_about_hashing(record):
+    """Of a run of the hash side alone; only a full one is told of the comparison with tokens."""
+    known = next_step(record)
+    assert known == "bench hash, on a real device"
+    card = replace(record.device, kind="gpu", index=1)
+    quick = replace(record, device=card)
+    assert next_step(quick) == "bench hash --gpu 1 --grade standard, for figures that may be ranked"
+    ranked = replace(quick, plan=replace(record.plan, grade="standard"))
+    assert next_step(ranked) == "bench all --gpu 1, which weighs hashes against tokens"
+    cut = replace(ranked, validity=Validity("incomplete", ()))
+    assert next_step(cut) == "bench hash --gpu 1, to the end"
+    both = replace(ranked, plan=replace(ranked.plan, model="8b"))
+    assert next_step(both).startswith("bench all --gpu 1 --set")
 
 
 def test_fastest_and_thriftiest_may_differ(rivals):

@@ -19,12 +19,13 @@ DEVICE = DeviceFacts(kind="gpu", name="card", uuid="GPU-1")
 
 
 class FakeWorker:
-    def __init__(self, name, clock, *, fail_at=None, passes=True, uuid="GPU-1"):
+    def __init__(self, name, clock, *, fail_at=None, passes=True, uuid="GPU-1", served=None):
         self.name = name
         self.clock = clock
         self.fail_at = fail_at
         self.passes = passes
         self.uuid = uuid
+        self.served = {} if served is None else {"server_pids": served}
         self.log = []
         self.units = 0
         self.pid = 100 + ord(name)
@@ -39,7 +40,7 @@ class FakeWorker:
         self._note("prepare")
         self.groups.append(group_s)
         return WorkloadFacts(
-            self.name, "fake", "hash", None, {}, details={"device_uuid": self.uuid}
+            self.name, "fake", "hash", None, {}, details={"device_uuid": self.uuid, **self.served}
         )
 
     def verify(self):
@@ -260,6 +261,12 @@ def test_a_window_shorter_than_its_edges_is_watched_closely_throughout():
     block = next(f for f in facts if isinstance(f, Span) and f.phase == "block")
     assert block.end_s - block.start_s == pytest.approx(0.3)
     assert {p for t, p in meter.paces if block.start_s <= t < block.end_s} <= {EDGE_POLL_S, None}
+
+
+def test_the_processes_of_a_server_that_is_measured_are_the_runs_own():
+    _, _, _, facts, _ = go(worker_options={"a": {"served": [21, 22]}})
+    (own,) = events(facts, "own_processes")
+    assert own.data["pids"] == [99, 100 + ord("a"), 100 + ord("b"), 21, 22]
 
 
 def test_the_device_is_surveyed_once_all_contexts_stand_then_now_and_then():

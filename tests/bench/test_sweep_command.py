@@ -66,7 +66,9 @@ def refused(capsys, tmp_path):
 
 def test_each_limit_is_an_ordinary_run_whose_truth_follows_the_limit(records):
     assert [limit_w for limit_w, _ in records] == [500.0, 300.0, 700.0]
-    card = card_of(load_gpu("h100"))
+    card, device = card_of(load_gpu("h100")), records[-1][1].device
+    card = replace(card, truth=device.truth)  # 700 W hold nothing back
+    assert set(device.truth) == {"sha256d", "serve", "serve.prefill", "serve.decode"}
     for limit_w, record in records:
         assert record.device.power_limit_w == limit_w
         assert record.device.power_limit_default_w == 700.0

@@ -18,6 +18,7 @@ class Fake:
         self.fault = fault
     def prepare(self, *, group_s=None):
         if self.fault == "missing": raise ImportError("no module named torch")
+        if self.fault == "nobody": raise ConnectionError("no server answers: start it")
         if self.fault == "memory": raise MemoryError("too big")
         if self.fault == "slow": time.sleep(60)
         print("chatter that must not disturb the protocol", flush=True)
@@ -107,6 +108,12 @@ def test_what_keeps_it_from_starting_is_told_in_kind(start, fault):
         start(fault).prepare(None)
     assert caught.value.kind == fault
     assert "\n" not in caught.value.text
+
+
+def test_a_server_that_does_not_answer_is_missing(start):
+    with pytest.raises(WorkerError, match="start it") as caught:
+        start("nobody").prepare(None)
+    assert caught.value.kind == "missing"
 
 
 def test_an_unknown_workload_lists_the_known_ones(start):

@@ -127,7 +127,7 @@ def test_every_architecture_has_its_lanes() -> None:
             "gpus/v100.toml",
             '"7.0"',
             '"gfx942"',
-            "gpus/v100: simulates hashing on compute capability gfx942, never audited",
+            "gpus/v100: simulates hashing on compute capability gfx942, never counted",
         ),
         (
             "gpus/v100.toml",

@@ -13,16 +13,18 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 
 from bench.kernels.sha256d import header as h
-from bench.kernels.sha256d.audit import audit, ceiling_hz
+from bench.kernels.sha256d.audit import audit
 from bench.kernels.sha256d.cuda_source import VARIANTS
 from bench.kernels.sha256d.real_headers import REAL_HEADERS
 from bench.kernels.sha256d.scanner import FoundOverflowError, scan
 from bench.kernels.sha256d.toolchain import ToolMissingError, architecture_for
 from bench.kernels.sha256d.workload import PIECE_S, Sha256dWorkload
+from bench.roofline import HashCounts, hash_ceiling
 
 pytestmark = pytest.mark.gpu
 
@@ -109,7 +111,8 @@ def test_the_audited_ceiling_predicts_the_rate(workload: Sha256dWorkload) -> Non
     cores = pynvml.nvmlDeviceGetNumGpuCores(device)
     per_sm = 64 if capability in {75, 80} else 128
     clock_hz = statistics.mean(clocks[len(clocks) // 4 :])
-    limit_hz = ceiling_hz(audit(target).per_hash, cores // per_sm, clock_hz)
+    counts = HashCounts(**asdict(audit(target).per_hash))
+    limit_hz = hash_ceiling(counts, cores // per_sm, clock_hz)
     pynvml.nvmlShutdown()
     assert 0.94 * limit_hz <= rate_hz <= 1.01 * limit_hz, (rate_hz, limit_hz, clock_hz)
 

@@ -1,12 +1,12 @@
 """Times cpuminer-opt (``cpuminer``) and pooler's cpuminer (``minerd``) beside our CPU kernels.
 
-    python tests/speed/compare_cpuminer.py [--threads 1] [--rounds 5] [--seconds 8]
+    python tests/speed/compare_cpuminer.py [--threads 1,2] [--rounds 5] [--seconds 8]
         [--cpuminer PATH]… [--minerd PATH]… [VARIANT…]
 
 We ship neither program; those on the PATH are taken, or the ones that are named. Each round runs
-every program and every variant once, one after the other, so that a noisy machine treats all
-alike; the table has medians over the rounds. Hashes per CPU second hold even when others use the
-same cores.
+every program and every variant once at each number of threads, one after the other, so that a noisy
+machine treats all alike; the table has medians over the rounds. Hashes per CPU second hold even
+when others use the same cores.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -84,11 +85,15 @@ def ours(variant: str, threads: int, seconds: float) -> Callable[[], Rate]:
     return run
 
 
+def _counts(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
 def main() -> None:
     """Read the options, run the rounds, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("variants", nargs="*", metavar="VARIANT", default=variants("numba-cpu"))
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=_counts, default=[1], metavar="N,…")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--cpuminer", action="append", default=[], metavar="PATH")
@@ -96,17 +101,18 @@ def main() -> None:
     options = parser.parse_args()
     named = options.cpuminer + options.minerd
     found = named or [path for name in ("cpuminer", "minerd") if (path := shutil.which(name))]
-    programs: dict[str, Callable[[], Rate]] = {
-        path: lambda path=path: miner([path], options.threads, options.seconds)  # type: ignore[misc]
-        for path in found
-    }
-    for variant in options.variants:
-        programs[f"numba-cpu:{variant}"] = ours(variant, options.threads, options.seconds)
+    programs: dict[str, Callable[[], Rate]] = {}
+    for threads in options.threads:
+        for path in found:
+            run = partial(miner, [path], threads, options.seconds)
+            programs[f"{path[-36:]} ×{threads}"] = run
+        for variant in options.variants:
+            programs[f"numba-cpu:{variant} ×{threads}"] = ours(variant, threads, options.seconds)
     rates: dict[str, list[Rate]] = {name: [] for name in programs}
     for _ in range(options.rounds):
         for name, run in programs.items():
             rates[name].append(run())
-    print(f"{options.threads} thread(s), {options.rounds} rounds of {options.seconds:g} s, medians")
+    print(f"× threads; {options.rounds} rounds of {options.seconds:g} s, medians")
     print(f"load average at the end {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs")
     print(f"{'':40} {'MH/s':>8} {'MH/s per CPU second':>20}")
     for name, each in rates.items():
@@ -114,7 +120,7 @@ def main() -> None:
             statistics.median(values) / 1e6
             for values in ([r.wall_hz for r in each], [r.cpu_hz for r in each])
         )
-        print(f"{name[-40:]:40} {wall:8.2f} {cpu:20.2f}")
+        print(f"{name:40} {wall:8.2f} {cpu:20.2f}")
 
 
 if __name__ == "__main__":

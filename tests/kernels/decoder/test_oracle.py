@@ -2,15 +2,18 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from bench.catalogue import model_from_weights
 from bench.kernels.decoder import reference
 from bench.kernels.decoder.config import ModelConfig
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
+from bench.kernels.decoder.weights import load
 
 SCALING = {
     "factor": 8.0,
@@ -28,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "wide heads": {"head_dim": 32},
     "qk-norm": {"qk_norm": True},
     "sliding window": {"sliding_window": 9},
+    "windows in turn": {"qk_norm": True, "sliding_window": 9, "window_every": 2, "n_layers": 3},
 }
 
 
@@ -44,7 +48,13 @@ def theirs(transformers: Any, config: ModelConfig, weights: dict[str, torch.Tens
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": config.rope_theta}
     if config.rope_scaling is not None:
         rope |= {"rope_type": "llama3", **config.rope_scaling}
-    extra = {"sliding_window": config.sliding_window} if family == "Mistral" else {}
+    extra: dict[str, Any] = {}
+    if config.sliding_window is not None:
+        extra = {"sliding_window": config.sliding_window}
+    if family == "Qwen3" and extra:
+        windows = [config.window(index) for index in range(config.n_layers)]
+        kinds = ["full_attention" if window is None else "sliding_attention" for window in windows]
+        extra |= {"use_sliding_window": True, "layer_types": kinds}
     made = getattr(transformers, f"{family}Config")(
         vocab_size=config.vocab_size,
         hidden_size=config.d_model,
@@ -87,7 +97,74 @@ def test_logits_equal_those_of_transformers(
     session.prefill(tokens[:, :60].tolist())
     torch.testing.assert_close(session.logits, expected[:, 59], rtol=1e-4, atol=1e-4)
     for place in range(60, 100):
-        session.tokens.copy_(tokens[:, place])
+        with torch.inference_mode():
+            session.tokens.copy_(tokens[:, place])
+        session.step()
+        torch.testing.assert_close(session.logits, expected[:, place], rtol=1e-4, atol=1e-4)
+
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 256,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+}
+MIXTURE = {"num_experts_per_tok": 2, "num_hidden_layers": 1}
+SAVED: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama 3.1 scaling": (
+        "Llama",
+        {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5000.0, **SCALING}},
+    ),
+    "tied": ("Llama", {"tie_word_embeddings": True}),
+    "qwen3": ("Qwen3", {"head_dim": 32}),
+    "mistral": ("Mistral", {"sliding_window": 9}),
+    "mixtral": ("Mixtral", {"num_local_experts": 8, "sliding_window": None, **MIXTURE}),
+    "qwen3 mixture": (
+        "Qwen3Moe",
+        {"head_dim": 16, "num_experts": 8, "moe_intermediate_size": 48, "norm_topk_prob": True}
+        | MIXTURE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAVED)
+def test_what_transformers_saves_is_loaded_and_gives_its_logits(
+    case: str, transformers: Any, tmp_path: Path
+) -> None:
+    """From their writer, in shards, through the path that users' own weights take."""
+    family, changes = SAVED[case]
+    made = getattr(transformers, f"{family}Config")(**SHAPE | changes, attn_implementation="eager")
+    model = getattr(transformers, f"{family}ForCausalLM")(made).eval()
+    generator = torch.Generator().manual_seed(7)
+    for tensor in model.parameters():  # norms other than 1, logits of a spread that tells
+        if tensor.dim() == 1:
+            tensor.data.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.data.normal_(0.0, tensor.shape[-1] ** -0.5, generator=generator)
+    model.save_pretrained(tmp_path / "m", max_shard_size="100KB")
+    assert len(list((tmp_path / "m").glob("*.safetensors"))) > 2
+
+    told = model_from_weights(tmp_path / "m")
+    config = ModelConfig.from_mapping({"name": told.name, **told.config})
+    decoder = Decoder(config, torch.device("cpu"), torch.float32)
+    named = decoder.named_weights()
+    load(named, tmp_path / "m")
+    tokens = torch.randint(256, (2, 50), generator=generator)
+    with torch.no_grad():
+        expected = model(tokens).logits
+        plain = reference.logits(config, named, tokens)
+    assert float(expected.std()) > 0.3
+    torch.testing.assert_close(plain, expected, rtol=1e-4, atol=1e-4)
+    session = Session(decoder, 2, 50)
+    session.prefill(tokens[:, :30].tolist())
+    torch.testing.assert_close(session.logits, expected[:, 29], rtol=1e-4, atol=1e-4)
+    for place in range(30, 50):
+        with torch.inference_mode():
+            session.tokens.copy_(tokens[:, place])
         session.step()
         torch.testing.assert_close(session.logits, expected[:, place], rtol=1e-4, atol=1e-4)
 

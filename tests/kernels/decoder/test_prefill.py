@@ -66,13 +66,10 @@ def test_a_harmed_run_is_caught(tiny: dict[str, Any], harm: str) -> None:
     run(workload, 3)
     session = workload._session
     assert session is not None
-    match harm:
-        case "logits":
-            session.logits[2, 5] += 0.01
-        case "token":
-            session.history[0, 40] = (session.history[0, 40] + 1) % 256
-        case "count":
-            workload._reported += 1
+    with torch.inference_mode():
+        session.logits[2, 5] += 0.01 if harm == "logits" else 0.0
+        session.history[0, 40] = (session.history[0, 40] + (harm == "token")) % 256
+    workload._reported += harm == "count"
     wrong = [name for name, passed, _ in workload.check() if not passed]
     assert wrong == {"logits": ["last pass: logits"], "token": ["last pass: tokens"],
                      "count": ["tokens reported = produced"]}[harm]  # fmt: skip

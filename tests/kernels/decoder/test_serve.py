@@ -194,10 +194,10 @@ def test_memory_that_runs_out_after_all_ends_the_search(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Short(operating.Session):
-        def __init__(self, decoder: Any, batch: int, capacity: int) -> None:
+        def __init__(self, decoder: Any, batch: int, capacity: int, **rest: Any) -> None:
             if batch > 5:
                 raise torch.OutOfMemoryError("no room")
-            super().__init__(decoder, batch, capacity)
+            super().__init__(decoder, batch, capacity, **rest)
 
     monkeypatch.setattr(operating, "Session", Short)
     facts = ready(tiny, batch=None, slo_tpot_s=60).describe()

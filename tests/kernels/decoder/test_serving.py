@@ -66,14 +66,15 @@ MIXES = st.builds(
 
 
 @given(MIXES, st.integers(1, 5), st.sampled_from([{}, {"sliding_window": 12}]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_every_token_is_the_references_whatever_was_refilled_when(
     mix: Mix, batch: int, flags: dict[str, int]
 ) -> None:
     decoder = small(**flags)
     server = serve(decoder, mix, batch)
     session, refill = server.session, server.session.refill
-    gate.poison(session)
+    with torch.inference_mode():
+        gate.poison(session)
     prompts = [tuple(given) for given in server.opening]
     finished: list[tuple[list[int], int]] = []
 
@@ -84,8 +85,8 @@ def test_every_token_is_the_references_whatever_was_refilled_when(
         refill(row, new)
 
     session.refill = watched  # type: ignore[method-assign]
-    run(server, "serve", 40)
-    assert len(finished) >= batch * 40 // mix.longest[1] >= batch
+    run(server, "serve", 36)
+    assert len(finished) >= batch * 36 // mix.longest[1] >= batch
     for sequence, start in finished:
         assert sequence[start:] == choices(decoder, sequence, start)
     for row in range(batch):

@@ -283,3 +283,51 @@ def test_importing_the_workload_needs_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={}
     )
     assert done.stdout.strip() == "passive"
+
+
+@pytest.mark.parametrize("precision", ["fp8", "int4"])
+def test_a_quantised_rung_says_what_it_costs(tiny: dict[str, Any], precision: str) -> None:
+    workload = ready(tiny, precision=precision, batch=2, steps=8)
+    facts = workload.describe()
+    rung = facts["precision"]
+    assert facts["config"]["rung"] == rung
+    assert 0 < rung["kl_to_bf16"] < 0.1
+    assert 0.5 < rung["top1_agreement"] <= 1
+    assert rung["positions"] == 512
+    assert 0.53 < rung["bytes_per_weight"] < 1.3
+    workload.run(ignore, after(8))
+    assert all(passed for _, passed, _ in workload.check())
+    json.dumps(facts)
+
+
+def test_quantised_real_weights_are_those_of_the_file() -> None:
+    from bench.catalogue import load_model
+
+    model = load_model("micro")
+    figures = {}
+    for precision in ("bf16", "int4"):
+        workload = DecodeWorkload(
+            model={"name": "micro", **model.config}, weights=model.weights, precision=precision,
+            batch=2, context=16, steps=4, threads=1,
+        )  # fmt: skip
+        workload.prepare()
+        figures[precision] = workload.describe()
+    assert figures["int4"]["sources"] == figures["bf16"]["sources"]
+    assert figures["int4"]["data_profile"]["init"] == model.weights
+    assert figures["int4"]["config"]["rung"]["top1_agreement"] > 0.9, "on its own text"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"init": "ones"}, "init without weights is one of zeros, uniform01"),
+        ({"init": "real"}, "not 'real'"),
+        ({"init": "zeros", "weights": "shipped:micro"}, "of weights shipped:micro is one of real"),
+        ({"precision": "int8"}, "precision must be one of fp32, bf16, fp8, int4"),
+    ],
+)
+def test_a_kind_or_precision_that_cannot_be_meant(
+    tiny: dict[str, Any], changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        DecodeWorkload(model=tiny, **changes)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.kernels.sha256d import cupy_cuda, private_cache
+from bench.kernels import private_cache
+from bench.kernels.sha256d import cupy_cuda
 from bench.kernels.sha256d import header as h
 from bench.kernels.sha256d.cuda_source import VARIANTS
 from bench.kernels.sha256d.geometry import Geometry

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.kernels.sha256d import private_cache
+from bench.kernels import private_cache
 from bench.kernels.sha256d.geometry import (
     Geometry,
     Multiprocessor,

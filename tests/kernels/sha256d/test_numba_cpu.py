@@ -194,6 +194,12 @@ def test_what_the_cpu_lacks_is_refused_before_anything_is_built(
         require(variant)
 
 
+def test_numba_without_its_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_variants.config, "DISABLE_JIT", 1)
+    with pytest.raises(ValueError, match="unset NUMBA_DISABLE_JIT"):
+        CpuScanner("portable")
+
+
 def test_numba_can_be_told_to_use_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """As NUMBA_CPU_NAME=generic does: an instruction beyond it could not be compiled."""
     codegen = cpu_variants.cpu_target.target_context.codegen()

@@ -23,7 +23,7 @@ from numba.extending import intrinsic  # noqa: E402
 from bench.kernels.sha256d import header as h  # noqa: E402
 from bench.kernels.sha256d import numba_cuda  # noqa: E402
 from bench.kernels.sha256d.compression import IV, message_blocks  # noqa: E402
-from bench.kernels.sha256d.toolchain import ToolMissingError  # noqa: E402
+from bench.kernels.sha256d.toolchain import CompileError, ToolMissingError  # noqa: E402
 
 HERE = Path(__file__).parent
 U32 = numba.types.uint32
@@ -102,6 +102,14 @@ def test_compiles_to_ptx(capability: int) -> None:
         assert ptx.count("mad.lo.u32") > 200, "lone adds belong to the FMA pipe"
     else:
         assert ptx.count("mad.lo.u32") < 10, "on Turing the compiler's own adds are fewer"
+
+
+def test_code_for_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fallen_back = (".target sm_90\n", None)
+    monkeypatch.setattr(numba_cuda.cuda, "compile_ptx", lambda *_, **__: fallen_back)
+    assert numba_cuda.scan_ptx(90) == ".target sm_90\n"
+    with pytest.raises(CompileError, match="no code for sm_100 here: install numba-cuda"):
+        numba_cuda.scan_ptx(100)
 
 
 def test_an_unknown_variant_is_one_line() -> None:

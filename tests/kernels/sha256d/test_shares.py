@@ -36,6 +36,14 @@ def test_bounds_are_the_poisson_quantiles(mean: float) -> None:
     assert poisson_bounds(mean) == tuple(map(int, poisson.interval(1 - 1e-6, mean)))
 
 
+def test_a_piece_that_overflowed_is_told() -> None:
+    ledger = _ledger()
+    ledger.add(RAW, NONCES, COUNT)
+    ledger.overflow("9 nonces met the mask")
+    assert _failed(ledger) == {"lists-whole"}
+    assert ledger.check()[1][2] == "1 pieces overflowed ['9 nonces met the mask']"
+
+
 def test_right_shares_pass_and_prove_themselves() -> None:
     ledger = _ledger()
     ledger.add(RAW, NONCES, COUNT)

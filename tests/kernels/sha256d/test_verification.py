@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.kernels.sha256d.scanner import Collect
+from bench.kernels.sha256d.scanner import Collect, complete
 from bench.kernels.sha256d.verification import verify
 
 Lie = Callable[[list[int], int, int], list[int]]
@@ -49,6 +49,16 @@ def test_an_honest_scanner_passes(cpu_scanner: Any) -> None:
     ]
     assert all(passed for _, passed, _ in checks), checks
     assert f"33 random ranges, {40960 * cpu_scanner.midstates} hashes" in checks[-1][2]
+
+
+def test_more_hits_than_the_buffer_holds_fail_the_check(cpu_scanner: Any) -> None:
+    def every(_nonces: list[int], first: int, count: int) -> list[int]:
+        return list(range(first, first + complete(count, 128)))
+
+    checks = {name: detail for name, passed, detail in verify(
+        Lying(cpu_scanner, every), seed=1, range_nonces=256) if not passed}  # fmt: skip
+    assert set(checks) == {"real-headers", "range-edges", "exact-ranges"}
+    assert checks["exact-ranges"].startswith("256 nonces met the mask, the buffer holds 128")
 
 
 @pytest.mark.parametrize(

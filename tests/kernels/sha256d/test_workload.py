@@ -15,6 +15,7 @@ from bench.kernels.sha256d import workload as w
 from bench.kernels.sha256d.cpu_variants import FORMS
 from bench.kernels.sha256d.provenance import source_digests
 from bench.kernels.sha256d.real_headers import REAL_HEADERS
+from bench.kernels.sha256d.scanner import FoundOverflowError
 
 Marks = list[tuple[float, int]]
 
@@ -152,6 +153,25 @@ def test_stop_is_honoured_and_marks_are_rare(cpu: w.Sha256dWorkload) -> None:
     cpu.run(lambda t, n: marks.append((t, n)), lambda: time.monotonic() > ends_s)
     assert time.monotonic() - ends_s < 0.5  # 50 ms on an idle machine
     assert 2 <= len(marks) <= 20 * (marks[-1][0] - marks[0][0]) + 2
+
+
+def test_a_piece_that_overflows_fails_the_run_and_does_not_end_it(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(*_: Any) -> Callable[[], list[list[int]]]:
+        def collect() -> list[list[int]]:
+            raise FoundOverflowError("131073 nonces met the mask")
+
+        return collect
+
+    workload = w.Sha256dWorkload()
+    workload.prepare()
+    monkeypatch.setattr(recorder, "submit", submit)
+    marks: list[int] = []
+    workload.run(lambda _, hashes: marks.append(hashes), _stop_after(3))
+    failed = {name for name, passed, _ in workload.check() if not passed}
+    assert "lists-whole" in failed
+    assert marks[-1] > 0
 
 
 def test_unprepared_and_closed_work_is_refused() -> None:
