@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..sha256d.private_cache import folder
 from .model import Decoder, KVCache
 
 LEAST = 4  # columns of any product: the compiled step makes them by fours
@@ -46,7 +45,7 @@ class Fused:
         weights = _weights(decoder, cache)
         from . import cpu_step
 
-        self._compiled: Any = cpu_step.compiled(str(folder("numba")))
+        self._compiled: Any = cpu_step.step
         config, (batch, slots) = decoder.config, state.history.shape
         most = torch.get_num_threads()
         self._capacity = cache.capacity
@@ -63,7 +62,7 @@ class Fused:
             (most, batch, d),  # the same, normed
             (batch, joined * size),  # queries, keys, values
             (batch, max(config.d_ffn, heads * size)),  # what attention or the gate gives
-            (batch, 2 * config.d_ffn),
+            (batch, 2 * config.d_ffn),  # gate and up
             (batch, heads, slots),  # scores
             (batch, d),  # to be added to the hidden states
         )
@@ -78,7 +77,7 @@ class Fused:
         self._epsilon = np.float32(config.norm_eps)
         self._due = 0
         self.threads = 1
-        self._fewer()
+        self._step()  # compiles it
         self._ready = self.compilations
         self.threads = self._fastest(most)
         self.compile_s = time.monotonic() - began_s
@@ -156,6 +155,8 @@ def _weights(decoder: Decoder, cache: KVCache) -> list[list[int]]:
         raise ValueError("it is a CPU's")
     if config.n_experts is not None:
         raise ValueError("a mixture of experts is not fused")
+    if decoder.meaning is not None:
+        raise ValueError("quantised weights are not fused")
     if cache.capacity > config.max_context:
         raise ValueError(f"{cache.capacity} slots exceed the {config.max_context} positions")
     if min(config.d_model, config.d_ffn, config.vocab_size, config.head_dim) < LEAST:
@@ -165,9 +166,7 @@ def _weights(decoder: Decoder, cache: KVCache) -> list[list[int]]:
         norms = (layer.attention_norm, layer.q_norm, layer.k_norm, layer.mlp_norm)
         parts = (*norms, layer.qkv, layer.o, layer.gate_up, layer.down, cache.slots[index])
         for part in parts:
-            if isinstance(part, tuple):
-                raise ValueError("quantised weights are not fused")
-            assert part is None or part.is_contiguous()
-        addresses = [0 if part is None else part.data_ptr() for part in parts]
+            assert part is None or (isinstance(part, Tensor) and part.is_contiguous())
+        addresses = [part.data_ptr() if isinstance(part, Tensor) else 0 for part in parts]
         rows.append([*addresses, config.window(index) or 0])
     return rows
