@@ -8,6 +8,7 @@ tensors are addresses. Weights and cache are fp32 or bf16 (as uint16), everythin
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ from .cpu_words import (
     wide,
 )
 
+Compiled = Callable[..., Any]
+
+
+def njit(**options: Any) -> Callable[[Compiled], Compiled]:
+    """Numba's, with a type."""
+    made: Callable[[Compiled], Compiled] = numba.njit(**options)
+    return made
+
+
 EXACT: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 SUMS = EXACT | {"fastmath": {"reassoc", "contract", "nsz"}}  # sums in any order become vectors
 ROWS = 4  # of a batch, or of a weight, that are multiplied together
@@ -42,8 +52,6 @@ HIDDEN, NORMED, JOINED, MIXED, GATED, SCORES, ADDED, MET = range(10, 18)
 ATTENTION_NORM, QUERY_NORM, KEY_NORM, MLP_NORM, JOIN, OUT, GATE_UP, DOWN, CACHE, WINDOW = range(10)
 """Places in a row of ``layers``: addresses, 0 for none, and the window, 0 for none."""
 PATIENCE = 10_000  # looks at a counter, some 10 µs, before others may have the CPU
-
-njit: Any = numba.njit  # its annotations do not know of kernels made of intrinsics
 
 
 @njit(**EXACT)

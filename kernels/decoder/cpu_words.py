@@ -5,14 +5,20 @@ Each is a few instructions of LLVM.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending
+
+types: Any = numba.types  # its annotations do not know of all it makes
+Maker = Callable[..., Any]
+intrinsic: Callable[[Maker], Maker] = extending.intrinsic
+"""Typed: what it makes is called without the context."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pointer(_context: Any, address: Any, like: Any) -> Any:
     """The elements at an address, of the type of ``like``: an array or a NumPy scalar type."""
     made = types.CPointer(like.dtype)
@@ -23,7 +29,7 @@ def pointer(_context: Any, address: Any, like: Any) -> Any:
     return made(address, like), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def wide(_context: Any, value: Any) -> Any:
     """fp32 of an fp32, or of the bits of a bf16."""
 
@@ -36,7 +42,7 @@ def wide(_context: Any, value: Any) -> Any:
     return types.float32(value), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def narrow(_context: Any, value: Any, like: Any) -> Any:
     """An fp32 in the type of ``like``; bits of bf16 are rounded to nearest, ties to even."""
 
@@ -51,7 +57,7 @@ def narrow(_context: Any, value: Any, like: Any) -> Any:
     return like.dtype(value, like), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def nearest(_context: Any, _value: Any) -> Any:
     """The whole number nearest to an fp32, as fp32."""
 
@@ -63,7 +69,7 @@ def nearest(_context: Any, _value: Any) -> Any:
     return types.float32(types.float32), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def power_of_two(_context: Any, _exponent: Any) -> Any:
     """2 to the power of a whole number in fp32, by its bits."""
 
@@ -75,7 +81,7 @@ def power_of_two(_context: Any, _exponent: Any) -> Any:
     return types.float32(types.float32), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def offset(_context: Any, base: Any, _more: Any) -> Any:
     """A pointer to fp32, ``more`` bytes on."""
 
@@ -90,7 +96,7 @@ def _word(builder: Any, address: Any) -> Any:
     return builder.inttoptr(address, ir.IntType(64).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def count_arrival(_context: Any, _address: Any) -> Any:
     """Add 1 to the word at an address, for all threads to see after what was written before."""
 
@@ -101,7 +107,7 @@ def count_arrival(_context: Any, _address: Any) -> Any:
     return types.int64(types.int64), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def peek(_context: Any, _address: Any, _more: Any) -> Any:
     """The word ``more`` bytes behind an address as other threads have left it."""
 
@@ -112,7 +118,7 @@ def peek(_context: Any, _address: Any, _more: Any) -> Any:
     return types.int64(types.int64, types.int64), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def give_way(_context: Any) -> Any:
     """Let another thread have this CPU, should one want it."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,10 +112,10 @@ class Fused:
     def _step(self) -> None:
         threads, layers = self.threads, len(self._layers)
         sizes = (*self._sizes, self._slots, threads)
-        given = (self._kind, sizes, self._epsilon, self._layers, self._whole)
+        given: tuple[Any, ...] = (self._kind, sizes, self._epsilon, self._layers, self._whole)
         try:
             for rank in range(1, threads):
-                self._pool.submit(self._compiled, *given, rank, self._due)
+                self._pool.submit(partial(self._compiled, *given, rank, self._due))
             self._compiled(*given, 0, self._due)
         except BaseException:
             self._met[1] = 1  # or the others would wait for ever

@@ -162,6 +162,7 @@ def test_e_to_the_power_of_x_is_that_of_fp64() -> None:
     x = np.linspace(-87, 87, 10_001, dtype=np.float32)
     found = np.array([cpu_step._exp(each) for each in x])
     np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=3e-7)
+    assert np.isnan(cpu_step._exp(np.float32(np.nan))), "a slot that leaks must show"
 
 
 @numba.njit
