@@ -214,8 +214,8 @@ def _divergence(exact: Tensor, other: Tensor) -> float:
 def verify(session: Session, prompts: Sequence[Sequence[int]]) -> list[Check]:
     """Every check before timing, on the decoder and, for the timed shape, the very buffers.
 
-    The ragged batch runs eagerly; what was compiled or captured exists for the timed shape alone,
-    and is looked at over as many positions there.
+    The ragged batch runs fused or eagerly; what else was compiled or captured exists for the timed
+    shape alone, and is looked at over as many positions there.
     The session is left rewound, the slots beyond its prompts full of NaN, so that a leak during
     the timed run shows afterwards.
     """
@@ -249,7 +249,8 @@ def _ragged(session: Session, prompts: Sequence[Sequence[int]]) -> list[Check]:
     whole = [prompts[index % len(prompts)] for index in range(len(lengths))]
     starts = [row[:length] for row, length in zip(whole, lengths, strict=True)]
     forced = [row[length:] for row, length in zip(whole, lengths, strict=True)]
-    beside = Session(decoder, len(starts), longest + steps)
+    route = "fused" if session.facts()["route"] == "fused" else "eager"
+    beside = Session(decoder, len(starts), longest + steps, route=route)
     beside.prefill(starts)
     traces = trace(beside, starts, steps, None if exact else forced)
     checks = judge(decoder, traces, f"ragged batch of {len(starts)}")

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .model import Decoder
 from .routes import open_route
+
+if TYPE_CHECKING:
+    from .fused import Fused
 
 PREFILL_TOKENS = 16384  # per forward pass: bounds the activations, far above what fills a device
 
@@ -52,7 +55,7 @@ class Session:
         self._start = tuple(part.clone() for part in self._state)
         with torch.inference_mode():
             seats = self.cache.places[:-1]
-            self._route, self._fallbacks = open_route(route, self._fed_back, seats)
+            self._route, self._fallbacks = open_route(route, self._fed_back, seats, self._fused)
             for state in (*self._state, self.made):
                 state.zero_()
 
@@ -188,8 +191,15 @@ class Session:
             "steps": int(self.made),
             "recompiles": route.recompiles,
             "compile_s": route.compile_s,
+            "threads": route.threads if self.decoder.device.type == "cpu" else None,
             "span_bucket": route.padded(self.span),
         }
+
+    def _fused(self) -> Fused:
+        from .fused import Fused, State
+
+        held = (self.tokens, self.positions, self.history, self.logits, self.made)
+        return Fused(self.decoder, self.cache, State(*held))
 
     def _fed_back(self, seats: Tensor) -> None:
         """A step over as many slots as there are seats; rows see no slot beyond their own."""

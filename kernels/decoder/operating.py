@@ -36,7 +36,9 @@ class Plan:
 
     @property
     def sketch_route(self) -> str:
-        """By which batches are only tried: a compilation for each would take longer than all."""
+        """By which batches are only tried: Inductor for each would take longer than all."""
+        if self.route == "fused":
+            return self.route
         return "graph" if "graph" in self.route else "eager"
 
     @property

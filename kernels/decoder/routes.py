@@ -1,7 +1,7 @@
-"""How a session's step reaches the device: eager, compiled, or replayed from a CUDA graph.
+"""How a session's step reaches the device: eager, compiled, replayed from a CUDA graph, or fused.
 
-Each route runs the same function on the same buffers; a route that cannot be had gives way to the
-next simpler one, and says why.
+All but the fused one run the same function; all work on the same buffers. A route that cannot be
+had gives way to the next simpler one, and says why.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..private_cache import folder
 
+if TYPE_CHECKING:
+    from .fused import Fused
+
 ROUTES = {
     "graph+compile": ("graph+compile", "graph", "eager"),
     "graph": ("graph", "eager"),
     "compile": ("compile", "eager"),
+    "fused": ("fused", "eager"),
     "eager": ("eager",),
 }
 """Each route with those that stand in for it, in order."""
@@ -45,6 +49,7 @@ class Route:
         self.name = name
         self.compile_s = 0.0
         self.replays = 0
+        self.threads = torch.get_num_threads()
         self._bucket = BUCKETS[seats.device.type]
         self._step = step
         self.compilations = 0
@@ -111,10 +116,12 @@ class Route:
         self._graphs[padded] = graph
 
 
-def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str, ...]]:
+def open_route(
+    wanted: str, step: Step, seats: Tensor, fused: Callable[[], Fused]
+) -> tuple[Route | Fused, tuple[str, ...]]:
     """The first route of the ladder that works, and why those before it did not.
 
-    Raises ValueError for an unknown one.
+    ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one.
     """
     if wanted not in ROUTES:
         raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {wanted!r}")
@@ -123,7 +130,8 @@ def open_route(wanted: str, step: Step, seats: Tensor) -> tuple[Route, tuple[str
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside the compiler's own imports
-                return Route(name, step, seats), tuple(fallbacks)
+                route = fused() if name == "fused" else Route(name, step, seats)
+                return route, tuple(fallbacks)
         except Exception as error:
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")

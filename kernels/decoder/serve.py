@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
-from .opened import LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
+from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
 from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
@@ -119,7 +119,7 @@ class ServeWorkload:
             "unit": self.unit,
             **opened.facts(),
             "tier": "T0" if steps["route"] == "eager" else "T1",
-            "decoding": {key: steps[key] for key in ("route", "fallbacks", "compile_s")},
+            "decoding": {key: steps[key] for key in DECODING},
             "config": opened.config()
             | {
                 "batch": server.slots.batch,
@@ -143,8 +143,8 @@ class ServeWorkload:
         """What a generated token stands for: its share of a step and of its request's prefill."""
         from .routes import BUCKETS
 
-        eager = server.session.facts()["route"] == "eager"
-        bucket = 1 if eager else BUCKETS[self.setup.device]
+        exact = server.session.facts()["route"] in ("eager", "fused")
+        bucket = 1 if exact else BUCKETS[self.setup.device]
         span = mean_span(self.mix, server.slots.batch, bucket)
         return {
             "model": asdict(self.setup.model),

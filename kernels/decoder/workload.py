@@ -12,15 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .config import ModelConfig
-from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
+from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
 
 if TYPE_CHECKING:
     from .loops import Session
 
 
-ROUTE = {"cpu": "eager", "cuda": "graph+compile"}
-"""What runs where nothing else is asked for."""
-ROUTES = ("graph+compile", "graph", "compile", "eager")
+ROUTES = ("graph+compile", "graph", "compile", "fused", "eager")
 
 
 class DecodeWorkload:
@@ -122,7 +120,7 @@ class DecodeWorkload:
             "unit": self.unit,
             **opened.facts(),
             "tier": "T0" if session.facts()["route"] == "eager" else "T1",
-            "decoding": {key: session.facts()[key] for key in ("route", "fallbacks", "compile_s")},
+            "decoding": {key: session.facts()[key] for key in DECODING},
             "config": opened.config()
             | {
                 "batch": self.batch,

@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from bench.kernels.decoder import weights
+from bench.kernels.decoder.config import ModelConfig
+from bench.kernels.decoder.loops import Session
+from bench.kernels.decoder.model import Decoder
 from bench.kernels.decoder.workload import DecodeWorkload
 
 pytestmark = [
@@ -58,3 +62,27 @@ def test_the_card_is_named_by_its_uuid() -> None:
     assert uuid.startswith("GPU-")
     assert len(uuid) == len("GPU-") + 36
     assert workload.describe()["config"]["threads"] is None
+
+
+@pytest.mark.parametrize("route", ["graph+compile", "graph", "eager"])
+def test_no_step_and_no_refill_waits_for_the_device(route: str) -> None:
+    config = ModelConfig.from_mapping(SHAPE)
+    decoder = Decoder(config, torch.device("cuda"), torch.bfloat16)
+    weights.initialise(decoder.named_weights(), config.n_layers, 0)
+    session = Session(decoder, 4, 192, route=route)
+    assert session.facts()["route"] == route, session.facts()["fallbacks"]
+    prompts = [[(7 * row + place) % 8192 for place in range(96)] for row in range(4)]
+    session.prefill(prompts)
+    session.step()
+    session.refill(1, prompts[0])
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(16):
+            session.step()
+        session.refill(1, prompts[2][:40])
+        session.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert session.facts()["recompiles"] == 0
+    assert session.facts()["steps"] == 18

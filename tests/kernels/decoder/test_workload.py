@@ -201,7 +201,10 @@ def test_stop_is_honoured_before_the_first_step(tiny: dict[str, Any]) -> None:
         ({"precision": "int8"}, "precision must be one of fp32, bf16, fp8, int4"),
         ({"batch": 0}, "batch must be a whole number above 0"),
         ({"steps": 1.5}, "steps must be a whole number above 0"),
-        ({"route": "fast"}, r"route must be one of graph\+compile, graph, compile, eager, not"),
+        (
+            {"route": "fast"},
+            r"route must be one of graph\+compile, graph, compile, fused, eager, not",
+        ),
         ({"threads": 0}, "threads must be a whole number above 0"),
         ({"context": 200, "steps": 100}, "exceed the 256 tokens that tiny can hold"),
     ],
