@@ -114,7 +114,7 @@ def test_weights_of_a_mixture_are_views_under_their_names(build: Callable[..., D
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype", "d_ffn", "has"),
+    "case",
     [
         ((9, 0), torch.bfloat16, 48, True),
         ((8, 9), torch.bfloat16, 48, False),
@@ -125,11 +125,9 @@ def test_weights_of_a_mixture_are_views_under_their_names(build: Callable[..., D
 def test_products_are_grouped_where_the_device_takes_bounds_of_its_own(
     build: Callable[..., Decoder],
     monkeypatch: pytest.MonkeyPatch,
-    capability: tuple[int, int],
-    dtype: torch.dtype,
-    d_ffn: int,
-    has: bool,
+    case: tuple[tuple[int, int], torch.dtype, int, bool],
 ) -> None:
+    capability, dtype, d_ffn, has = case
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     config = build(**EXPERTS | {"d_ffn": d_ffn}).config
     assert moe.has_grouped_products(config, torch.device("cuda"), dtype) is has
