@@ -188,13 +188,15 @@ def _rounding(decoder: Decoder, row: Trace, exact: Tensor) -> Tensor:
     chance, so its reference is rounded in ``ROUNDINGS`` ways, every activation moved by up to a
     unit in its last place, and a position is allowed the worst of them.
     """
-    ways, rounded = 1, decoder.rounded
+    before, ways = len(exact) - len(row.tokens), [decoder.rounded]
     if decoder.config.n_experts is not None:
         generator = torch.Generator(decoder.device).manual_seed(len(exact))
-        ways, rounded = ROUNDINGS, partial(_dithered, decoder.rounded, generator)
-    before = len(exact) - len(row.tokens)
-    eager = _logits(decoder, row, before, dtype=decoder.dtype, rounded=rounded, ways=ways)
-    return torch.stack([_apart(exact, each) for each in eager]).amax(0)
+        ways = [partial(_dithered, decoder.rounded, generator)] * ROUNDINGS
+    found = [
+        _apart(exact, _logits(decoder, row, before, dtype=decoder.dtype, rounded=way))
+        for way in ways
+    ]
+    return torch.stack(found).amax(0)
 
 
 def _apart(exact: Tensor, other: Tensor) -> Tensor:
@@ -217,26 +219,20 @@ def _exact(decoder: Decoder, row: Trace, before: int = 0) -> Tensor:
 
 
 def _logits(
-    decoder: Decoder,
-    row: Trace,
-    before: int,
-    *,
-    dtype: torch.dtype,
-    rounded: reference.Rounded,
-    ways: int = 1,
+    decoder: Decoder, row: Trace, before: int, *, dtype: torch.dtype, rounded: reference.Rounded
 ) -> Tensor:
-    """The reference's logits [ways, before + n, V]; in 16 bits its activations suffer what the
-    decoder's do, so that a quantised rung is allowed its own rounding and no more.
+    """The reference's logits [before + n, V]; in 16 bits its activations suffer what the decoder's
+    do, so that a quantised rung is allowed its own rounding and no more.
     """
     sequence = torch.tensor([row.prompt + row.tokens[:-1]], device=decoder.device)
     return reference.logits(
         decoder.config,
         decoder.named_weights(),
-        sequence.expand(ways, -1),
+        sequence,
         start=max(0, len(row.prompt) - 1 - before),
         dtype=dtype,
         rounded=rounded,
-    )
+    )[0]
 
 
 def verify(session: Session, prompts: Sequence[Sequence[int]]) -> list[Check]:
