@@ -29,7 +29,7 @@ SHAPE_STEPS = 16  # positions compared in the shape that is timed
 CLOSE = 1e-4  # absolute and relative, fp32 logits
 LEAST_KL = 1e-6  # nats: below it a divergence is the rounding of its own fp32 sum
 SLACK = 2.0  # how much worse than eager 16-bit the fast path may be
-ROUNDINGS = 4  # ways in which a mixture's reference is rounded: each settles other near ties
+ROUNDINGS = 8  # ways in which a mixture's reference is rounded: each settles other near ties
 GOLDEN_MARGIN = 1e-2
 
 
@@ -215,7 +215,7 @@ def _exact(decoder: Decoder, row: Trace, before: int = 0) -> Tensor:
     """fp32 logits [before + n, V] of what the weights stand for, at the places where a trace's
     tokens were chosen, and at up to ``before`` places ahead of them.
     """
-    return _logits(decoder, row, before, dtype=torch.float32, rounded=reference.unrounded)[0]
+    return _logits(decoder, row, before, dtype=torch.float32, rounded=reference.unrounded)
 
 
 def _logits(
