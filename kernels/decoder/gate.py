@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ SHAPE_STEPS = 16  # positions compared in the shape that is timed
 CLOSE = 1e-4  # absolute and relative, fp32 logits
 LEAST_KL = 1e-6  # nats: below it a divergence is the rounding of its own fp32 sum
 SLACK = 2.0  # how much worse than eager 16-bit the fast path may be
+ROUNDINGS = 8  # ways in which a mixture's reference is rounded: each settles other near ties
 GOLDEN_MARGIN = 1e-2
 
 
@@ -119,7 +121,7 @@ def judge(decoder: Decoder, traces: Sequence[Trace], name: str) -> list[Check]:
     """
     if not all(each.clean and bool(each.logits.isfinite().all()) for each in traces):
         return [(f"{name}: finite", False, "logits hold NaN or infinity: an unwritten slot leaks")]
-    wide = [_reference(decoder, each, torch.float32, _before(decoder)) for each in traces]
+    wide = [_exact(decoder, each, _before(decoder)) for each in traces]
     ends = zip(wide, traces, strict=True)
     exact = torch.cat([row[-len(each.tokens) :] for row, each in ends])
     fast = torch.cat([each.logits for each in traces])
@@ -127,9 +129,8 @@ def judge(decoder: Decoder, traces: Sequence[Trace], name: str) -> list[Check]:
     tokens = torch.cat(chosen)
     if decoder.dtype == torch.float32:
         return _judge_exact(exact, fast, tokens, name)
-    eager = [_reference(decoder, each, decoder.dtype, _before(decoder)) for each in traces]
-    rounding = _rounding(torch.cat(wide), torch.cat(eager))
-    return _judge_rounded(exact, fast, tokens, rounding, name)
+    rounded = [_rounding(decoder, each, row) for each, row in zip(traces, wide, strict=True)]
+    return _judge_rounded(exact, fast, tokens, torch.cat(rounded, dim=1), name)
 
 
 def _judge_exact(exact: Tensor, fast: Tensor, tokens: Tensor, name: str) -> list[Check]:
@@ -143,11 +144,14 @@ def _judge_exact(exact: Tensor, fast: Tensor, tokens: Tensor, name: str) -> list
 
 
 def _judge_rounded(
-    exact: Tensor, fast: Tensor, tokens: Tensor, rounding: tuple[float, float], name: str
+    exact: Tensor, fast: Tensor, tokens: Tensor, rounding: Tensor, name: str
 ) -> list[Check]:
-    error, divergence = _rounding(exact, fast)
-    allowed = SLACK * rounding[0]
-    divergence_allowed = max(SLACK * rounding[1], LEAST_KL)
+    """``rounding`` [2, at least n] is what 16 bits cost the reference; see ``_rounding``."""
+    errors, divergences = _apart(exact, fast)
+    error, divergence = float(errors.max()), float(divergences.mean())
+    allowed = SLACK * float(rounding[0].max())
+    stretches = rounding[1].unfold(0, len(fast), 1).mean(-1)
+    divergence_allowed = max(SLACK * float(stretches.max()), LEAST_KL)
     gaps = exact.max(-1).values - exact.gather(-1, tokens[:, None])[:, 0]
     wrong, outside = int((gaps > 0).sum()), int((gaps > 2 * allowed).sum())
     return [
@@ -170,25 +174,55 @@ def _judge_rounded(
 
 
 def _before(decoder: Decoder) -> int:
-    """How many positions before the compared ones tell as well what rounding costs.
-
-    A mixture's errors come in leaps, where rounding changes the choice of an expert, and a short
-    trace may hold none that the eager reference makes.
+    """How many positions before the compared ones tell as well what rounding costs: a mixture's
+    errors come in leaps (see ``_rounding``), and a short trace may hold none.
     """
     return 0 if decoder.config.n_experts is None else GATE_STEPS
 
 
-def _rounding(exact: Tensor, other: Tensor) -> tuple[float, float]:
-    """The largest error of logits and their mean KL in nats."""
-    return _error(exact, other), _divergence(exact, other)
+def _rounding(decoder: Decoder, row: Trace, exact: Tensor) -> Tensor:
+    """Largest error of the logits and KL in nats, [2, n], by which the eager 16-bit reference
+    misses the ``exact`` logits [n, V] at the last n places of a trace.
+
+    A mixture's errors come in leaps: where two experts score alike, rounding chooses. Which way is
+    chance, so its reference is rounded in ``ROUNDINGS`` ways, every activation moved by up to a
+    unit in its last place, and a position is allowed the worst of them.
+    """
+    before, ways = len(exact) - len(row.tokens), [decoder.rounded]
+    if decoder.config.n_experts is not None:
+        generator = torch.Generator(decoder.device).manual_seed(len(exact))
+        ways = [partial(_dithered, decoder.rounded, generator)] * ROUNDINGS
+    found = [
+        _apart(exact, _logits(decoder, row, before, dtype=decoder.dtype, rounded=way))
+        for way in ways
+    ]
+    return torch.stack(found).amax(0)
 
 
-def _reference(decoder: Decoder, row: Trace, dtype: torch.dtype, before: int = 0) -> Tensor:
-    """Reference logits [before + n, V] at the places where a trace's tokens were chosen, and at
-    up to ``before`` places ahead of them.
+def _apart(exact: Tensor, other: Tensor) -> Tensor:
+    """Largest error of the logits and KL(exact ‖ other) in nats, [2, n] of [n, V]."""
+    p, q = exact.log_softmax(-1), other.log_softmax(-1)
+    divergences = (p.exp() * (p - q)).sum(-1)
+    return torch.stack([(other - exact).abs().amax(-1), divergences])
 
-    In fp32 it computes what the weights stand for; in 16 bits its activations suffer what the
-    decoder's do, so that a quantised rung is allowed its own rounding and no more.
+
+def _dithered(rounded: reference.Rounded, generator: torch.Generator, x: Tensor) -> Tensor:
+    noise = 2.0 * torch.rand(x.shape, generator=generator, device=x.device) - 1.0
+    return rounded((x.float() * (1.0 + torch.finfo(x.dtype).eps * noise)).to(x.dtype))
+
+
+def _exact(decoder: Decoder, row: Trace, before: int = 0) -> Tensor:
+    """fp32 logits [before + n, V] of what the weights stand for, at the places where a trace's
+    tokens were chosen, and at up to ``before`` places ahead of them.
+    """
+    return _logits(decoder, row, before, dtype=torch.float32, rounded=reference.unrounded)
+
+
+def _logits(
+    decoder: Decoder, row: Trace, before: int, *, dtype: torch.dtype, rounded: reference.Rounded
+) -> Tensor:
+    """The reference's logits [before + n, V]; in 16 bits its activations suffer what the decoder's
+    do, so that a quantised rung is allowed its own rounding and no more.
     """
     sequence = torch.tensor([row.prompt + row.tokens[:-1]], device=decoder.device)
     return reference.logits(
@@ -197,18 +231,8 @@ def _reference(decoder: Decoder, row: Trace, dtype: torch.dtype, before: int = 0
         sequence,
         start=max(0, len(row.prompt) - 1 - before),
         dtype=dtype,
-        rounded=reference.unrounded if dtype == torch.float32 else decoder.rounded,
+        rounded=rounded,
     )[0]
-
-
-def _error(exact: Tensor, other: Tensor) -> float:
-    return float((other - exact).abs().max())
-
-
-def _divergence(exact: Tensor, other: Tensor) -> float:
-    """Mean KL(exact ‖ other) in nats."""
-    p, q = exact.log_softmax(-1), other.log_softmax(-1)
-    return float((p.exp() * (p - q)).sum(-1).mean())
 
 
 def verify(session: Session, prompts: Sequence[Sequence[int]]) -> list[Check]:
@@ -299,11 +323,8 @@ def _same_alone(decoder: Decoder, batched: Trace, alone: Trace) -> Check:
         close = same == len(alone.tokens) and torch.allclose(mine, other, rtol=CLOSE, atol=CLOSE)
         allowed = CLOSE
     else:
-        exact, eager = (
-            _reference(decoder, alone, dtype, _before(decoder))
-            for dtype in (torch.float32, decoder.dtype)
-        )
-        allowed = 2 * SLACK * _error(exact, eager)
+        exact = _exact(decoder, alone, _before(decoder))
+        allowed = 2 * SLACK * float(_rounding(decoder, alone, exact)[0].max())
         close = worst <= allowed
     return (
         "row alone = row in batch",
@@ -353,11 +374,10 @@ def retrace(decoder: Decoder, tokens: Sequence[int], start: int, name: str) -> C
     """
     prompt, output = tuple(tokens[:start]), tuple(tokens[start:])
     whole = Trace(prompt, output, torch.empty(0))
-    exact = _reference(decoder, whole, torch.float32)
+    exact = _exact(decoder, whole)
     tolerance = 2 * CLOSE * float(exact.abs().max())
     if decoder.dtype != torch.float32:
-        eager = _reference(decoder, whole, decoder.dtype)
-        tolerance = 2 * SLACK * _error(exact, eager)
+        tolerance = 2 * SLACK * float(_rounding(decoder, whole, exact)[0].max())
     chosen = torch.tensor(output, device=exact.device)[:, None]
     worst = float((exact.max(-1).values - exact.gather(-1, chosen)[:, 0]).max())
     detail = f"{len(output)} tokens, worst {worst:.2g} below the reference's choice"

@@ -28,6 +28,7 @@ class Experts(nn.Module):
             return nn.Parameter(empty, requires_grad=False)
 
         self.chosen = config.experts_per_token
+        self.grouped = has_grouped_products(config, device, dtype)
         self.router = weight(config.n_experts, config.d_model)
         self.gate_up = weight(config.n_experts, 2 * config.d_ffn, config.d_model)
         self.down = weight(config.n_experts, config.d_model, config.d_ffn)
@@ -56,7 +57,7 @@ class Experts(nn.Module):
         shares = scores.softmax(-1)
         if experts.numel() <= len(self.router):
             mixed = _gathered(self, flat, experts, shares)
-        elif _groups(flat):
+        elif self.grouped:
             mixed = _grouped(self, flat, experts, shares)
         else:
             mixed = _dense(self, flat, experts, shares)
@@ -78,15 +79,17 @@ def _rows(weights: Tensor, x: Tensor) -> Tensor:
     return (weights @ x[..., None]).squeeze(-1)
 
 
-def _groups(x: Tensor) -> bool:
-    """Whether grouped_mm takes group bounds from the device: bf16 from Hopper on.
+def has_grouped_products(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether grouped_mm takes group bounds from the device: bf16 from Hopper on, in rows of a
+    multiple of 16 bytes. Else torch loops on the host, which a captured graph cannot hold.
 
-    Below, torch loops on the host, which a captured graph cannot hold.
+    Asked once: compiled code cannot ask a device for its capability.
     """
     return (
-        x.is_cuda
-        and x.dtype == torch.bfloat16
-        and torch.cuda.get_device_capability(x.device) >= (9, 0)
+        device.type == "cuda"
+        and dtype == torch.bfloat16
+        and config.d_model % 8 == config.d_ffn % 8 == 0
+        and torch.cuda.get_device_capability(device) >= (9, 0)
     )
 
 

@@ -100,13 +100,16 @@ class Setup:
     def load(self, device: torch.device) -> Opened:
         """The decoder with its weights; ValueError for weights that cannot be used.
 
-        What the device reads and multiplies is measured first, while its memory is free.
+        Headers of weights are looked at first; then what the device reads and multiplies is
+        measured, while its memory is free.
         """
-        from . import roofs, weights
+        from . import roofs, stored, weights
         from .precision import QUANTISED, bytes_per_weight
 
-        limits = roofs.measure(device, self.precision)
         path = None if self.weights is None else weights.resolve(self.weights)
+        if path is not None:
+            stored.survey(path, self.model.shapes())
+        limits = roofs.measure(device, self.precision)
         companion = None if path is None else path.with_name(f"{path.stem}_golden.json")
         shipped = path is not None and path.parent == weights.SHIPPED
         record: dict[str, Any] = {}

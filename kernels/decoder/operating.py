@@ -21,6 +21,7 @@ from .serving import Server
 from .slots import Slots
 
 PROBES = 3
+FILLED_PROBES = 8
 TRIES = 4  # sessions really filled before the limit is given up on
 SPARE = 16  # positions behind the longest request: room for the gate's steps in the timed shape
 
@@ -133,15 +134,23 @@ class Trials:
         return Session(self.opened.decoder, batch, self.plan.positions, route=route)
 
     def _probe(self, session: Session, books: Slots, first: Sequence[int], filled: bool) -> Point:
-        """Time steps and refills of row 0, whose prompt is ``first``; no row is moved by it."""
+        """Time steps and refills of row 0, whose prompt is ``first``; no row is moved by it.
+
+        A request's TPOT is a mean over its steps, and the p99 that of requests in a slow moment:
+        over filled slots it is predicted from the slowest of several probes. A sketch only says
+        which batch to fill, from their medians.
+        """
 
         def refill() -> None:
             session.refill(0, first)
 
         refill()
-        seconds = [timed.seconds_of(session, refill) for _ in range(PROBES)]
-        prefill_s = statistics.median(seconds) * self.plan.mix.prompt / len(first)
-        step_s = statistics.median(timed.step_seconds(session) for _ in range(PROBES))
-        p99_s = predict(self.plan.mix, books.batch, step_s, prefill_s)
+        probes = FILLED_PROBES if filled else PROBES
+        share = self.plan.mix.prompt / len(first)
+        refills = [share * timed.seconds_of(session, refill) for _ in range(probes)]
+        steps = [timed.step_seconds(session) for _ in range(probes)]
+        step_s, prefill_s = statistics.median(steps), statistics.median(refills)
+        slow = (max(steps), max(refills)) if filled else (step_s, prefill_s)
+        p99_s = predict(self.plan.mix, books.batch, *slow)
         stop = "slo" if p99_s > self.plan.slo_s else None
         return Point(books.batch, step_s, prefill_s, p99_s, stop, filled)

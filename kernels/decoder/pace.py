@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import torch
@@ -67,25 +67,3 @@ class Pacer(Generic[What]):
             self._last = edge
             self.units += units
             self._seen(self.device_s, what)
-
-
-def percentiles(counted: Iterable[tuple[float, int]]) -> dict[str, float | int]:
-    """p50_s, p90_s, p99_s by nearest rank of (seconds, how often), and n; of nothing n alone."""
-    ranked = sorted(counted)
-    total = sum(count for _, count in ranked)
-    if not total:
-        return {"n": 0}
-    figures: dict[str, float | int] = {}
-    for percent in (50, 90, 99):
-        rank, passed = -(-percent * total // 100), 0
-        for seconds, count in ranked:
-            passed += count
-            if passed >= rank:
-                figures[f"p{percent}_s"] = seconds
-                break
-    return figures | {"n": total}
-
-
-def once(latencies: Iterable[float]) -> dict[str, float | int]:
-    """``percentiles`` of latencies that count once each."""
-    return percentiles((latency, 1) for latency in latencies)

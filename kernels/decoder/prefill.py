@@ -12,6 +12,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..latency import counted
 from .config import ModelConfig
 from .opened import LONG_RUN_S, Check, Opened, Setup, require_counts
 from .requests import MEAN, SHORTEST, Prompts
@@ -134,7 +135,7 @@ class PrefillWorkload:
         """Prefill new prompts until stop(); units are prompt tokens. The facts say how long a
         prompt waited for its first token.
         """
-        from .pace import Pacer, percentiles
+        from .pace import Pacer
 
         _, session = self._prepared()
         ends_s = [0.0]
@@ -148,7 +149,7 @@ class PrefillWorkload:
             pacer.queued(None, tokens)
         host_s = pacer.finish()
         self._reported, self._made = pacer.units, int(cached)
-        waits = percentiles((end - begin, self.batch) for begin, end in pairwise(ends_s))
+        waits = counted((end - begin, self.batch) for begin, end in pairwise(ends_s))
         self._note("request_latency", {"ttft": waits, "tpot": {"n": 0}})
         if self.setup.device == "cuda" and host_s >= LONG_RUN_S:
             self._note("device_time", {"device_s": pacer.device_s, "host_s": host_s})

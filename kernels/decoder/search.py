@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .pace import once
+from ..latency import percentiles
 from .requests import Mix
 from .slots import Refill, Slots, Watch
 
@@ -23,10 +23,11 @@ CYCLES = 2  # mean requests per slot that a prediction follows
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A batch as timed: a step at the mean context, a prefill of the mean prompt, and the TPOT
-    p99 predicted from both. ``stop`` says why it will not do: "slo", "memory", or None.
+    """A batch as timed: a step at the mean context and a prefill of the mean prompt, medians, and
+    the TPOT p99 predicted. ``stop`` says why it will not do: "slo", "memory", or None.
 
-    ``filled`` says whether its cache had been prefilled, or only taken to be.
+    ``filled`` says whether its cache had been prefilled, or only taken to be; the prediction is
+    then made from the slowest step and prefill timed.
     """
 
     batch: int
@@ -93,4 +94,4 @@ def predict(mix: Mix, batch: int, step_s: float, prefill_s: float) -> float:
         else:
             t_s += step_s
         watch(t_s, event)
-    return float(once(watch.tpot_s)["p99_s"])
+    return float(percentiles(watch.tpot_s)["p99_s"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..latency import counted, percentiles
 from .config import ModelConfig
 from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
 from .requests import MEAN, Mix, Prompts
@@ -209,14 +210,12 @@ class ServeWorkload:
             self._note_latencies(watch)
 
     def _note_latencies(self, watch: Watch) -> None:
-        from .pace import once, percentiles
-
-        gaps, tpot = percentiles(watch.gaps), once(watch.tpot_s)
+        gaps, tpot = counted(watch.gaps), percentiles(watch.tpot_s)
         if gaps["n"]:
             self._note("step_latency", gaps)
         met = tpot["p99_s"] <= self.slo_tpot_s if tpot["n"] else None
         data = {
-            "ttft": once(watch.ttft_s),
+            "ttft": percentiles(watch.ttft_s),
             "tpot": tpot,
             "whole_requests": watch.whole_requests,
             "slo_tpot_s": self.slo_tpot_s,

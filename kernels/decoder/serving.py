@@ -143,7 +143,7 @@ class Server:
 
     def distinct(self) -> Check:
         """Whether the outputs of requests finished since ``forget`` differ, as a whole."""
-        prints = [int(each) for each in self._fingerprints]
+        prints = torch.stack(self._fingerprints).tolist() if self._fingerprints else []
         different = len(set(prints))
         detail = f"{different} of {len(prints)} finished requests differ in their output"
         return ("distinct outputs", different >= DISTINCT * len(prints), detail)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..latency import percentiles
 from .wire import Piece, Usage, WireError
 
 LOOSE_PIECES = 2
@@ -177,8 +178,8 @@ class Tally:
             "pieces": self.pieces,
             "disagreeing": self.disagreeing,
             "steady_s": self.steady_s,
-            "lag_p99_s": percentiles(self.lag_s)["p99_s"] if self.lag_s else None,
-            "late_p99_s": percentiles(self.late_s)["p99_s"] if self.late_s else None,
+            "lag_p99_s": percentiles(self.lag_s).get("p99_s"),
+            "late_p99_s": percentiles(self.late_s).get("p99_s"),
         }
 
     def _arrived(self, answer: Answer, now_s: float, texts: int) -> None:
@@ -217,16 +218,6 @@ class Tally:
 def disagrees(pieces: int, usage: Usage) -> bool:
     """Whether an answer streamed more pieces than its server counts tokens."""
     return pieces - usage.completion > max(LOOSE_PIECES, LOOSE * pieces)
-
-
-def percentiles(samples: Sequence[float]) -> dict[str, float | int]:
-    """p50_s, p90_s, p99_s by nearest rank, and n; ``samples`` is not empty."""
-    ranked = sorted(samples)
-
-    def at(share: float) -> float:
-        return ranked[math.ceil(share * len(ranked)) - 1]
-
-    return {"p50_s": at(0.5), "p90_s": at(0.9), "p99_s": at(0.99), "n": len(ranked)}
 
 
 def median(samples: Sequence[float]) -> float | None:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..latency import percentiles
 from .address import parse, server_pids
 from .dialect import Api
 from .prompts import SPACE, Prompts, Scale
-from .tally import Ratio, Tally, disagrees, percentiles
+from .tally import Ratio, Tally, disagrees
 from .wire import plain
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class EndpointWorkload:
         parts = {"ttft": tally.ttft_s, "tpot": tally.tpot_s}
         self._note(
             "request_latency",
-            {name: percentiles(part) if part else {"n": 0} for name, part in parts.items()},
+            {name: percentiles(part) for name, part in parts.items()},
         )
 
     async def _drive(

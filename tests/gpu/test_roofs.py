@@ -17,6 +17,7 @@ CUDA = torch.device("cuda")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8"])
 def test_measured_roofs_fit_the_cards_datasheet(precision: str) -> None:
     found = roofs.measure(CUDA, precision)
+    assert max(found["read_spread"], found["gemm_spread"]) < 0.2, "of an idle card's clocks?"
     assert found["cache_bytes"] > 1 << 20
     assert found["read_bytes"] >= 4 * found["cache_bytes"]
     card = find_gpu(torch.cuda.get_device_name(0))
@@ -29,7 +30,9 @@ def test_measured_roofs_fit_the_cards_datasheet(precision: str) -> None:
 
 
 def test_nothing_stays_allocated() -> None:
+    """But the library's own workspace, which it keeps from its first product on."""
+    torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     roofs._measured.cache_clear()
-    roofs.measure(CUDA, "bf16")
-    assert torch.cuda.memory_reserved() <= before
+    found = roofs.measure(CUDA, "bf16")
+    assert torch.cuda.memory_reserved() - before < 256 << 20 < found["read_bytes"]

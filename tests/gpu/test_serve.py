@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.kernels.decoder.operating import Plan
 from bench.kernels.decoder.prefill import PrefillWorkload
 from bench.kernels.decoder.serve import ServeWorkload
 
@@ -92,6 +93,36 @@ def test_the_batch_that_is_found_keeps_the_limit() -> None:
     told = {fact["name"]: fact["data"] for fact in workload.facts()}
     assert told["request_latency"]["slo_met"], told["request_latency"]
     assert all(passed for _, passed, _ in workload.check())
+    workload.close()
+
+
+def test_more_than_fits_is_refused_before_anything_is_allocated() -> None:
+    workload = ServeWorkload(
+        device="cuda", model=SHAPE | {"max_context": 1 << 20}, precision="bf16",
+        prompt=1 << 18, output=1 << 18, batch=4096,
+    )  # fmt: skip
+    before = torch.cuda.memory_reserved()
+    with pytest.raises(MemoryError, match=r"at batch 4096, context \d+\+\d+ needs"):
+        workload.prepare()
+    assert torch.cuda.memory_reserved() == before
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_is_the_end_of_the_growth_not_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if capacity foresaw far too little: the card itself says no, and the batch shrinks."""
+    monkeypatch.setattr(Plan, "room", lambda *_: 4096)
+    workload = ServeWorkload(
+        device="cuda", model=SHAPE | {"n_kv_heads": 8, "max_context": 1 << 15}, precision="bf16",
+        prompt=1 << 13, output=1 << 13, slo_tpot_s=60.0, route="eager",
+    )  # fmt: skip
+    workload.prepare()
+    search = workload.describe()["search"]
+    assert search["stopped_by"] in {"memory", "time"}
+    if search["stopped_by"] == "memory":
+        assert "memory" in {point["stop"] for point in search["points"]}
+    assert workload.describe()["config"]["batch"] < 4096
     workload.close()
 
 

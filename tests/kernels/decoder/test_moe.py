@@ -39,7 +39,7 @@ def plainly(experts: moe.Experts, x: torch.Tensor) -> torch.Tensor:
 def test_every_form_equals_the_plain_loop(
     experts: moe.Experts, tokens: int, groups: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moe, "_groups", lambda _: groups)
+    experts.grouped = groups
     monkeypatch.setattr(moe, "DENSE_TOKENS", 16)
     x = torch.randn(tokens, 64, generator=torch.Generator().manual_seed(tokens))
     torch.testing.assert_close(experts(x), plainly(experts, x), rtol=1e-5, atol=1e-6)
@@ -47,18 +47,21 @@ def test_every_form_equals_the_plain_loop(
     torch.testing.assert_close(experts(batched)[0], experts(x), rtol=1e-5, atol=1e-6)
 
 
-def test_all_tokens_on_one_expert_leave_the_others_empty(
-    experts: moe.Experts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(moe, "_groups", lambda _: True)
+def test_all_tokens_on_one_expert_leave_the_others_empty(experts: moe.Experts) -> None:
+    experts.grouped = True
     experts.router.zero_()[:2] = 1.0
     x = torch.rand(9, 64)
     torch.testing.assert_close(experts(x), plainly(experts, x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("tokens", [3, 40])
-def test_a_mixture_compiles_whole_and_once(experts: moe.Experts, tokens: int) -> None:
+@pytest.mark.parametrize(("tokens", "grouped"), [(3, False), (40, False), (40, True)])
+def test_a_mixture_compiles_whole_and_once(
+    experts: moe.Experts, tokens: int, grouped: bool
+) -> None:
     """No break of the graph, and no guard on which experts were chosen."""
+    experts.grouped = grouped
+    dtype = torch.bfloat16 if grouped else torch.float32  # all that the compiler knows it for
+    experts.to(dtype)
     torch._dynamo.reset()
     traced = 0
 
@@ -69,8 +72,8 @@ def test_a_mixture_compiles_whole_and_once(experts: moe.Experts, tokens: int) ->
 
     compiled = torch.compile(experts, fullgraph=True, backend=count, dynamic=False)
     for seed in range(3):
-        x = torch.randn(tokens, 64, generator=torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(compiled(x), plainly(experts, x), rtol=1e-5, atol=1e-6)
+        x = torch.randn(tokens, 64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+        torch.testing.assert_close(compiled(x), experts(x))
     assert traced == 1
     torch._dynamo.reset()
 
@@ -108,6 +111,27 @@ def test_weights_of_a_mixture_are_views_under_their_names(build: Callable[..., D
     named["model.layers.1.mlp.experts.7.up_proj.weight"].fill_(7.0)
     assert float(decoder.layers[1].experts.gate_up[7, -1, -1]) == 7.0
     assert decoder.config.n_params() == sum(t.numel() for t in named.values())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((9, 0), torch.bfloat16, 48, True),
+        ((8, 9), torch.bfloat16, 48, False),
+        ((9, 0), torch.float32, 48, False),
+        ((9, 0), torch.bfloat16, 44, False),
+    ],
+)
+def test_products_are_grouped_where_the_device_takes_bounds_of_its_own(
+    build: Callable[..., Decoder],
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[tuple[int, int], torch.dtype, int, bool],
+) -> None:
+    capability, dtype, d_ffn, has = case
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    config = build(**EXPERTS | {"d_ffn": d_ffn}).config
+    assert moe.has_grouped_products(config, torch.device("cuda"), dtype) is has
+    assert not moe.has_grouped_products(config, torch.device("cpu"), dtype)
 
 
 def test_a_dense_model_has_no_experts(build: Callable[..., Decoder]) -> None:

@@ -205,6 +205,41 @@ def test_no_honest_bf16_decoder_fails(seed: int) -> None:
     assert [name for name, passed in found.items() if not passed] == []
 
 
+def swapped_experts(patch: Patch, decoder: Decoder) -> None:
+    """In one layer two experts of 16 stand in each other's place."""
+    declared(patch, decoder)
+    down = layers(decoder)[1].experts.down
+    down[[0, 1]] = down[[1, 0]]
+
+
+MIXTURE = {"n_experts": 16, "experts_per_token": 2, "d_ffn": 48}
+IN_MIXTURES = {
+    swapped_experts: "ragged batch of 3: divergence",
+    zeroed_kv_head: "ragged batch of 3: divergence",
+    stale_refill: "refilled row: divergence",
+    refill_of_another_row: "refilled row: divergence",
+}
+
+
+@pytest.mark.parametrize("mutate", IN_MIXTURES, ids=lambda mutate: mutate.__name__)
+def test_a_broken_mixture_fails_where_it_is_broken(
+    build: Build, monkeypatch: Patch, mutate: Any
+) -> None:
+    decoder = build(torch.bfloat16, **MIXTURE)
+    mutate(monkeypatch, decoder)
+    assert checks(decoder)[IN_MIXTURES[mutate]] is False
+
+
+@pytest.mark.parametrize("seed", [13, 20, 28])
+def test_a_mixture_may_leap_where_rounding_chooses_an_expert(seed: int) -> None:
+    """The reference rounded in one way makes none of these leaps, and would refuse them."""
+    config = ModelConfig.from_mapping(TINY | MIXTURE)
+    decoder = Decoder(config, torch.device("cpu"), torch.bfloat16)
+    weights.initialise(decoder.named_weights(), config.n_layers, seed=100 + seed)
+    found = checks(decoder, seed=seed)
+    assert [name for name, passed in found.items() if not passed] == []
+
+
 def test_bf16_is_forced_by_its_prompt_and_fp32_is_not(build: Build, monkeypatch: Patch) -> None:
     seen: list[Any] = []
     tracing = gate.trace

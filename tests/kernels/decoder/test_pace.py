@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bench.kernels.decoder import pace
-from bench.kernels.decoder.pace import Pacer, once, percentiles
+from bench.kernels.decoder.pace import Pacer
 
 
 class Edges:
@@ -69,13 +69,3 @@ def test_on_a_cpu_a_call_that_returned_is_done() -> None:
     assert pacer.units == 5
     assert pacer.finish() >= pacer.device_s > 0
     assert marks == [0, 5]
-
-
-def test_percentiles_count_each_wait_as_often_as_it_was_had() -> None:
-    assert percentiles([(3.0, 1), (1.0, 98), (2.0, 1)]) == {
-        "p50_s": 1.0, "p90_s": 1.0, "p99_s": 2.0, "n": 100,
-    }  # fmt: skip
-    assert once([float(n) for n in range(100, 0, -1)]) == {
-        "p50_s": 50.0, "p90_s": 90.0, "p99_s": 99.0, "n": 100,
-    }  # fmt: skip
-    assert once([]) == {"n": 0}

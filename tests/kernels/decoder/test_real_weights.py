@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import save_file
 
 from bench.catalogue import model_from_weights
-from bench.kernels.decoder import weights
+from bench.kernels.decoder import roofs, weights
 from bench.kernels.decoder.config import ModelConfig
 from bench.kernels.decoder.model import Decoder
 from bench.kernels.decoder.workload import DecodeWorkload
@@ -73,6 +73,17 @@ def test_a_byte_changed_after_the_plan_was_made_is_refused(folder: Path) -> None
     data[-1] ^= 1
     stored.write_bytes(data)
     with pytest.raises(ValueError, match=r"model\.safetensors: sha256 .* is not the"):
+        run.prepare()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp8"])
+def test_headers_are_looked_at_before_anything_is_measured_or_allocated(
+    folder: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    monkeypatch.setattr(roofs, "measure", lambda *_: pytest.fail("measured"))
+    shape = tiny | {"n_layers": 3}
+    run = DecodeWorkload(model=shape, precision=precision, weights=str(folder), context=16, steps=8)
+    with pytest.raises(ValueError, match=r"model\.layers\.2\.\S+ is missing"):
         run.prepare()
 
 

@@ -1,4 +1,5 @@
 import importlib.metadata
+import itertools
 import json
 import subprocess
 import sys
@@ -171,6 +172,24 @@ def test_the_batch_is_found_under_the_limit_or_the_memory(
                for point in found["points"])  # fmt: skip
     run(workload, 20)
     assert all(passed for _, passed, _ in workload.check())
+
+
+def test_filled_slots_are_judged_by_the_slowest_step_and_prefill(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sketch by the medians: one slow moment in it must not cost the batch."""
+    steps = itertools.cycle([0.01, 0.01, 0.03])
+    monkeypatch.setattr(timed, "step_seconds", lambda _: next(steps))
+    monkeypatch.setattr(timed, "seconds_of", lambda *_: 0.0)
+    monkeypatch.setattr(Plan, "room", lambda *_: 3)
+    points = ready(tiny, batch=None, slo_tpot_s=0.02).describe()["search"]["points"]
+    sketches = [point for point in points if not point["filled"]]
+    filled = [point for point in points if point["filled"]]
+    assert [point["tpot_p99_s"] for point in sketches] == pytest.approx([0.01] * 3)
+    assert {point["stop"] for point in sketches} == {None}
+    assert [point["tpot_p99_s"] for point in filled] == pytest.approx([0.03] * 3)
+    assert {point["step_s"] for point in points} == {0.01}
+    assert [point["batch"] for point in filled] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(("keeps", "filled"), [(26, [32, 28, 25]), (5, [32, 28, 25, 22])])

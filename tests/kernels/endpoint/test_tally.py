@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kernels.endpoint.tally import Answer, Ratio, Tally, disagrees, percentiles
+from bench.kernels.endpoint.tally import Answer, Ratio, Tally, disagrees
 from bench.kernels.endpoint.wire import Piece, Usage, WireError
 
 
@@ -163,8 +163,3 @@ def test_units_never_fall_and_sums_are_those_of_usage(
         shown.append(tally.units())
     assert shown == sorted(shown)
     assert tally.counted() == whole
-
-
-def test_percentiles_are_by_nearest_rank() -> None:
-    found = percentiles([float(n) for n in range(100, 0, -1)])
-    assert found == {"p50_s": 50.0, "p90_s": 90.0, "p99_s": 99.0, "n": 100}
