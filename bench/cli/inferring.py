@@ -23,6 +23,7 @@ from bench.cli.signals import Handler, deaf
 from bench.cli.sweeping import SEVERITY
 from bench.records.market import MarketProfile, ModelConfig
 from bench.records.record import Profiles
+from bench.report.energy_model import sheets as energy_models
 from bench.report.infer import PointRun, marked, point_line, rates, sheet
 from bench.report.screen import say
 from bench.report.sheet import terminal
@@ -212,14 +213,15 @@ class _Inferring:
         runs = [self._runs[name] for name in self._points if name in self._runs]
         model = None if self._profiles.model is None else self._profiles.model.name
         what = [self._scenario, model, self._common]
-        table = sheet(runs, " ".join(part for part in what if part))
+        tables = [sheet(runs, " ".join(part for part in what if part)), *energy_models(runs)]
         if not self._many:
             measured = self._series.done[0].measured
             show(measured.record, measured.saved, self._console)
-        self._console.print()
-        self._console.print(terminal(table, self._console.width))
+        for table in tables:
+            self._console.print()
+            self._console.print(terminal(table, self._console.width))
         write_json(self._request, self._written(runs))
-        write_exports(self._request.exports, [table], self._console)
+        write_exports(self._request.exports, tables, self._console)
         status = self._series.status()
         if self._series.interrupted:
             return status
