@@ -32,32 +32,33 @@ def sheets(runs: Sequence[PointRun]) -> Iterator[Sheet]:
 
     A run takes part where its joules were measured and its work is known.
     """
-    alike: defaultdict[tuple[object, ...], list[Step]] = defaultdict(list)
+    alike: defaultdict[tuple[Boundary, str], list[Step]] = defaultdict(list)
     for run in runs:
         if (step := step_of(run)) is not None and (found := run.trusted) is not None:
-            kind = (found.metrics.boundary, found.tier, found.config.get("precision"))
-            alike[kind].append(step)
-    for (boundary, *kind), steps in alike.items():
+            parts = (found.tier, found.config.get("precision"))
+            kind = " ".join(str(part) for part in parts if part)
+            alike[found.metrics.boundary, kind].append(step)
+    for (boundary, kind), steps in alike.items():
         if sum(not step.capped for step in steps) >= LEAST_RUNS:
             own = sheet(steps, fit(steps), boundary)
-            what = " ".join(str(part) for part in kind if part)
-            yield replace(own, title=f"{own.title} ({what})")
+            yield replace(own, title=f"{own.title} ({kind})")
 
 
 def step_of(run: PointRun) -> Step | None:
     """One token of a point, as its record has it; null where joules or work are not known."""
     found = run.trusted
-    if run.record is None or found is None or found.metrics.units_per_s is None:
+    if run.record is None or found is None:
         return None
     figures, roofs = found.metrics, found.metrics.roofs or {}
+    rate_known, joules = figures.units_per_s, figures.joules_per_unit
     roof = roofs.get("measured") or roofs.get("datasheet")
-    if roof is None or figures.joules_per_unit is None or figures.joules_source == "assumed":
+    if not (rate_known and joules and roof) or figures.joules_source == "assumed":
         return None
-    rate = figures.units_per_s.mid
+    rate = rate_known.mid
     return Step(
         label=run.name,
         seconds=1 / rate,
-        joules=figures.joules_per_unit.mid,
+        joules=joules.mid,
         bytes=roof["mbu_moved"] * roof["read_bytes_per_s"] / rate,
         flops=roof["mfu"] * roof["flops"] / rate,
         tokens=1,
@@ -86,7 +87,10 @@ def sheet(steps: Sequence[Step], found: Fit, boundary: Boundary) -> Sheet:
                 per_token,
                 whole / step.tokens,
                 100 * off,
-                *(100 * part / whole if sure else None for part, sure in zip(parts, known, strict=True)),
+                *(
+                    100 * part / whole if sure else None
+                    for part, sure in zip(parts, known, strict=True)
+                ),
                 tokens_per_s_per_mw(per_token),
                 step.capped,
             )

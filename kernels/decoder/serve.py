@@ -48,6 +48,7 @@ class ServeWorkload:
         slo_tpot_s: float = 0.05,
         batch: int | None = None,
         weights: str | None = None,
+        init: str | None = None,
         threads: int | None = None,
         seed: int = 0,
         route: str | None = None,
@@ -56,7 +57,7 @@ class ServeWorkload:
         mean = min(MEAN, config.max_context // 4)
         prompt, output = mean if prompt is None else prompt, mean if output is None else output
         require_counts(batch=1 if batch is None else batch)
-        self.setup = Setup(config, device, precision, weights, threads, seed)
+        self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.mix = Mix(prompt, output, mix, seed)
         self.slo_tpot_s, self.batch = slo_tpot_s, batch
         self.route = ROUTE[device] if route is None else route

@@ -139,6 +139,10 @@ def test_the_facts_are_json_and_complete(tiny: dict[str, Any]) -> None:
     assert facts["roofs"]["read_bytes_per_s"] > 0
 
 
+def test_the_weights_may_be_of_another_kind(tiny: dict[str, Any]) -> None:
+    assert ready(tiny, init="normal").describe()["data_profile"]["init"] == "normal"
+
+
 @pytest.mark.parametrize(
     ("slo_s", "fits", "expected"), [(0.025, 4096, (10, "slo")), (1.0, 13, (13, "memory"))]
 )
