@@ -214,12 +214,12 @@ class _Inferring:
         model = None if self._profiles.model is None else self._profiles.model.name
         what = [self._scenario, model, self._common]
         tables = [sheet(runs, " ".join(part for part in what if part)), *energy_models(runs)]
-        if not self._many:
-            measured = self._series.done[0].measured
-            show(measured.record, measured.saved, self._console)
         for table in tables:
             self._console.print()
             self._console.print(terminal(table, self._console.width))
+        if not self._many:
+            measured = self._series.done[0].measured
+            show(measured.record, measured.saved, self._console)
         write_json(self._request, self._written(runs))
         write_exports(self._request.exports, tables, self._console)
         status = self._series.status()

@@ -15,6 +15,7 @@ from bench.predict.simulated import scale_of
 from bench.records.run import Validity
 from bench.report.energy_model import sheets, step_of
 from bench.report.infer import PointRun
+from bench.report.infer import sheet as points
 from bench.report.summary import next_step
 from bench.store import load
 from bench.verdict.stack import stack_gaps
@@ -114,6 +115,17 @@ def test_a_phase_faster_than_its_roofline_is_refused(record):
             load_gpu("h100"),
             decode_model=load_model("8b"),
         )
+
+
+# The table of the points
+
+
+@pytest.mark.parametrize(("name", "shown"), [("serve", "out"), ("prefill", "in")])
+def test_a_narrow_terminal_shows_the_tokens_that_were_counted(record, name, shown):
+    (own,) = record.workloads
+    one = replace(record, workloads=(replace(own, name=name),))
+    columns = {column.key: column for column in points([PointRun("b8", one)], "").columns}
+    assert [key for key in ("in", "out") if not columns[key].optional] == [shown]
 
 
 # The energy model of a sweep
