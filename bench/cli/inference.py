@@ -107,6 +107,7 @@ def simulated(gpu: GpuProfile, inference: Inference) -> Simulated:
     """By the card's stated loads; Refusal for a point that it cannot run."""
     assert inference.model is not None, "a simulated card serves no endpoint"
     try:
+        _require_context(inference.model, inference.arguments)
         match inference.workload:
             case "decode":
                 return _decode(gpu, inference)
@@ -117,6 +118,14 @@ def simulated(gpu: GpuProfile, inference: Inference) -> Simulated:
     except ValueError as error:
         raise Refusal(USAGE, f"sim:{gpu.name}: {error}") from error
     raise Refusal(USAGE, f"sim:{gpu.name} simulates serve, decode and prefill only")
+
+
+def _require_context(model: ModelConfig, given: JsonObject) -> None:
+    """ValueError for more tokens than the model can hold, as the decoder itself refuses them."""
+    lengths = [given[name] for name in ("context", "steps", "prompt", "output") if name in given]
+    if sum(lengths) > model.config["max_context"]:
+        text = f"{' + '.join(map(str, lengths))} tokens exceed the {model.config['max_context']}"
+        raise ValueError(f"{text} that {model.name} can hold: lower one of them")
 
 
 def _decode(gpu: GpuProfile, inference: Inference) -> Simulated:

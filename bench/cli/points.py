@@ -11,12 +11,14 @@ from typing import Any
 
 from bench.cli.inference import DECODE_STEPS, MIX, SLO_TPOT_S, Inference
 from bench.cli.refusal import USAGE, Refusal
-from bench.predict.point import PRECISIONS
+from bench.kernels.decoder.config import PRECISIONS
 from bench.records.journal import JsonObject
 from bench.records.market import ModelConfig
 
 MOST_POINTS = 64
 MOST_TOKENS = 2**24
+LONGEST_COUNT = 40
+"""Digits: Python reads no number of thousands of them."""
 LONGEST_TPOT_S = 10.0
 CPU_MIX = 64
 _SECONDS = re.compile(r"([0-9]+\.?[0-9]*)(ms|s)?", re.IGNORECASE)
@@ -156,18 +158,26 @@ def _axes(kind: str, given: Given, *, cpu: bool) -> Iterator[list[JsonObject]]:
 def _listed(name: str, text: str) -> list[Any]:
     """The entries of a comma list, each once."""
     entries = [entry.strip() for entry in text.split(",")]
-    if len(set(entries)) < len(entries):
+    read = _precision if name == "precision" else _count
+    values = [read(f"--{name} {entry or text}", entry) for entry in entries]
+    if len(set(values)) < len(values):
         raise Refusal(USAGE, f"--{name} {text}: an entry is given twice")
-    if name == "precision":
-        for entry in entries:
-            if entry not in PRECISIONS:
-                known = ", ".join(PRECISIONS)
-                raise Refusal(USAGE, f"--precision {entry or text}: use one of {known}")
-        return entries
-    for entry in entries:
-        if not (entry.isascii() and entry.isdigit() and 0 < int(entry) <= MOST_TOKENS):
-            raise Refusal(USAGE, f"--{name} {entry or text}: use whole numbers above 0")
-    return list(map(int, entries))
+    return values
+
+
+def _precision(option: str, entry: str) -> str:
+    if entry not in PRECISIONS:
+        raise Refusal(USAGE, f"{option}: use one of {', '.join(PRECISIONS)}")
+    return entry
+
+
+def _count(option: str, entry: str) -> int:
+    whole = entry.isascii() and entry.isdigit() and len(entry) <= LONGEST_COUNT
+    if not whole or int(entry) == 0:
+        raise Refusal(USAGE, f"{option}: use whole numbers above 0")
+    if int(entry) > MOST_TOKENS:
+        raise Refusal(USAGE, f"{option}: use at most {MOST_TOKENS}")
+    return int(entry)
 
 
 def _slo(text: str | None) -> float:

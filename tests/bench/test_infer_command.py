@@ -145,6 +145,11 @@ def test_arguments_are_those_of_the_workload():
         ({"batch": "1,x"}, "--batch x: use whole numbers above 0"),
         ({"batch": "0"}, "--batch 0"),
         ({"batch": "2,2"}, "an entry is given twice"),
+        ({"batch": "08,8"}, "--batch 08,8: an entry is given twice"),
+        ({"batch": "1,,2"}, "--batch 1,,2: use whole numbers above 0"),
+        ({"batch": "9" * 5000}, "use whole numbers above 0"),
+        ({"batch": "16777217"}, "--batch 16777217: use at most 16777216"),
+        ({"precision": "int8"}, "--precision int8: use one of fp32, bf16, fp8, int4"),
         ({"precision": "fp7"}, "--precision fp7: use one of fp32"),
         ({"slo_tpot": "0ms"}, "--slo-tpot 0ms: write it as 50ms or 0.05"),
         ({"batch": ",".join(map(str, range(1, MOST_POINTS + 2)))}, "65 points"),
@@ -170,6 +175,7 @@ def test_what_a_scenario_does_not_depend_on_is_said():
         (["--endpoint", "http://x", "--tier", "T9"], "--tier T9: use one of T0"),
         (["--endpoint", "http://x"], "a simulated card serves nobody"),
         (["--weights", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--prompt", "131072"], "131072 + 1024 tokens exceed the 131072 that 8b can hold"),
     ],
 )
 def test_options_that_cannot_be_meant(options, words, tmp_path, capsys):
