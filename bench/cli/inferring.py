@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.inference import default_model
 from bench.cli.output import open_console, write_json
-from bench.cli.points import Given, Points, Server, points_of, unused
+from bench.cli.points import ENDPOINT, Given, Points, Server, points_of, unused
 from bench.cli.refusal import USAGE, Refusal
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, infer_on
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SCHEMA = "joulemark/infer/1"
 TIERS = ("T0", "T1", "T2", "T3")
 ENGINE = "T2"
+WORDS = {ENDPOINT: "a server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +71,12 @@ def run_infer(request: InferRequest) -> int:
     refuse_shared(target.facts, request)
     server, model = _server(request), _model(request, target)
     cpu = target.facts.kind == "cpu"
-    scenario = request.scenario or ("decode" if cpu else "serve")
+    scenario = _scenario(request, cpu=cpu)
     points = points_of(scenario, request.given, model, cpu=cpu, server=server)
     notes = [target.note] if target.note else []
     notes += [
-        f"{option} is not used: {scenario} does not depend on it."
-        for option in unused(scenario, request.given, server=server is not None)
+        f"{option} is not used: {WORDS.get(scenario, scenario)} does not depend on it."
+        for option in unused(scenario, request.given)
     ]
     for note in notes:
         say(console, note)
@@ -88,6 +89,13 @@ def run_infer(request: InferRequest) -> int:
         work=inferring.run,
         endpoint=request.endpoint,
     )
+
+
+def _scenario(request: InferRequest, *, cpu: bool) -> str:
+    """The one asked for, else the device's; a server's requests are a scenario of their own."""
+    if request.endpoint is not None:
+        return ENDPOINT
+    return request.scenario or ("decode" if cpu else "serve")
 
 
 def _check(request: InferRequest) -> None:
@@ -103,6 +111,8 @@ def _check(request: InferRequest) -> None:
                 raise Refusal(USAGE, f"{option} belongs to --endpoint URL: add it")
     elif request.model is not None or request.weights is not None:
         raise Refusal(USAGE, "--model and --weights are the server's own: name --model-id ID")
+    elif request.scenario is not None:
+        raise Refusal(USAGE, "--scenario: a server is sent requests, no other; leave it out")
     if request.model is not None and request.weights is not None:
         raise Refusal(USAGE, "--model and --weights exclude each other: give one of them")
     if request.tier not in (None, *TIERS):

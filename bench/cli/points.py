@@ -22,6 +22,7 @@ LONGEST_COUNT = 40
 LONGEST_TPOT_S = 10.0
 CPU_MIX = 64
 _SECONDS = re.compile(r"([0-9]+\.?[0-9]*)(ms|s)?", re.IGNORECASE)
+ENDPOINT = "endpoint"
 WORKLOAD = {
     "serve": "serve",
     "decode": "decode",
@@ -29,6 +30,7 @@ WORKLOAD = {
     "prefill": "prefill",
     "mixed": "serve",
     "frontier": "serve",
+    ENDPOINT: ENDPOINT,
 }
 """The workload that a scenario is made of."""
 AXES = {
@@ -38,7 +40,7 @@ AXES = {
     "prefill": ("precision", "batch", "prompt"),
     "mixed": ("precision", "batch", "prompt", "output"),
     "frontier": ("precision", "batch", "prompt", "output"),
-    "endpoint": ("batch", "prompt", "output"),
+    ENDPOINT: ("batch", "prompt", "output"),
 }
 """What each can be swept over, in the order of the sweep."""
 Axes = Mapping[str, Sequence[Any]]
@@ -49,7 +51,7 @@ GPU_AXES: dict[str, Axes] = {
     "prefill": {"batch": (1,), "prompt": (512, 2048, 8192, 32768)},
     "mixed": {"batch": (None,), "prompt": (MIX,), "output": (MIX,)},
     "frontier": {"batch": (1, 4, 16, 64, 256), "prompt": (MIX,), "output": (MIX,)},
-    "endpoint": {"batch": (8,), "prompt": (MIX,), "output": (MIX,)},
+    ENDPOINT: {"batch": (8,), "prompt": (MIX,), "output": (MIX,)},
 }
 CPU_AXES: dict[str, Axes] = {
     "serve": {"batch": (8,), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
@@ -58,7 +60,7 @@ CPU_AXES: dict[str, Axes] = {
     "prefill": {"batch": (1,), "prompt": (64, 256)},
     "mixed": {"batch": (8,), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
     "frontier": {"batch": (1, 2, 4, 8), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
-    "endpoint": GPU_AXES["endpoint"],
+    ENDPOINT: GPU_AXES[ENDPOINT],
 }
 """What is run where nothing was asked for; ``micro`` holds 1024 tokens."""
 PLAIN = {True: ("fp32",), False: ("bf16",)}
@@ -105,12 +107,11 @@ def points_of(
     scenario: str, given: Given, model: ModelConfig | None, *, cpu: bool, server: Server | None
 ) -> Points:
     """Every point asked for; Refusal for a list that makes no sense."""
-    kind = scenario if server is None else "endpoint"
     slo_s = _slo(given.slo_tpot)
-    axes = list(_axes(kind, given, cpu=cpu))
+    axes = list(_axes(scenario, given, cpu=cpu))
     if (count := math.prod(map(len, axes))) > MOST_POINTS:
         raise Refusal(USAGE, f"{count} points: give lists of at most {MOST_POINTS} in all")
-    workload = "endpoint" if server else WORKLOAD[scenario]
+    workload = WORKLOAD[scenario]
     points = [
         {name: value for part in parts for name, value in part.items()}
         for parts in itertools.product(*axes)
@@ -128,12 +129,11 @@ def points_of(
     )
 
 
-def unused(scenario: str, given: Given, *, server: bool) -> list[str]:
+def unused(scenario: str, given: Given) -> list[str]:
     """The options given that the scenario has no use for."""
-    kind = "endpoint" if server else scenario
     named = ("precision", "batch", "context", "prompt", "output")
-    idle = [f"--{name}" for name in named if getattr(given, name) and name not in AXES[kind]]
-    looks = WORKLOAD[scenario] == "serve" and not server and given.batch is None
+    idle = [f"--{name}" for name in named if getattr(given, name) and name not in AXES[scenario]]
+    looks = WORKLOAD[scenario] == "serve" and given.batch is None
     return idle + (["--slo-tpot"] if given.slo_tpot and not looks else [])
 
 
