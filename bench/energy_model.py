@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_RUNS = 6
-CAPPED = 0.5
-"""Share of the time at the power cap from which a step's length is the limit's, not the work's."""
 NAMES = ("static power", "energy per byte", "energy per FLOP")
 LEAST_SINGULAR = 0.02
 """Columns of norm 1 whose smallest singular value is below this: measured to 0.5 %, the terms along
@@ -26,7 +24,7 @@ a case, time and bytes rising as one: some runs must be bound by arithmetic."""
 class Step:
     """One operating point as measured: a step's time and energy, the work in it, and its tokens.
 
-    ``capped`` is the share of the time spent at the power limit, 0 where nothing was said of it.
+    ``capped`` says that the power limit, not the work, may have set its length.
     """
 
     label: str
@@ -35,7 +33,7 @@ class Step:
     bytes: float
     flops: float
     tokens: float
-    capped: float = 0.0
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def fit(steps: Sequence[Step]) -> Fit:
     The identity holds at the power limit too, with the time that was measured, but a card slows
     its clock and voltage there, so that e_B and e_F are others: capped steps are predicted only.
     """
-    free = [step for step in steps if step.capped < CAPPED]
+    free = [step for step in steps if not step.capped]
     if len(free) < LEAST_RUNS:
         raise ValueError(
             f"{len(free)} runs below the power limit, an energy model needs {LEAST_RUNS}:"

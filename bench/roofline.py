@@ -236,11 +236,6 @@ def tokens_per_s_per_mw(joules_per_token: float) -> float:
     return 1e6 / joules_per_token
 
 
-def electricity_usd_per_mtok(joules_per_token: float, usd_per_kwh: float) -> float:
-    """J/token · $/kWh / 3.6: the electricity in a million tokens."""
-    return joules_per_token * usd_per_kwh / 3.6
-
-
 @dataclass(frozen=True, slots=True)
 class HashCounts:
     """Machine instructions per sha256d on the no-match path, as an audit counted them."""

@@ -107,6 +107,7 @@ def simulated(gpu: GpuProfile, inference: Inference) -> Simulated:
     """By the card's stated loads; Refusal for a point that it cannot run."""
     assert inference.model is not None, "a simulated card serves no endpoint"
     try:
+        _require_context(inference.model, inference.arguments)
         match inference.workload:
             case "decode":
                 return _decode(gpu, inference)
@@ -119,6 +120,14 @@ def simulated(gpu: GpuProfile, inference: Inference) -> Simulated:
     raise Refusal(USAGE, f"sim:{gpu.name} simulates serve, decode and prefill only")
 
 
+def _require_context(model: ModelConfig, given: JsonObject) -> None:
+    """ValueError for more tokens than the model can hold, as the decoder itself refuses them."""
+    lengths = [given[name] for name in ("context", "steps", "prompt", "output") if name in given]
+    if sum(lengths) > model.config["max_context"]:
+        text = f"{' + '.join(map(str, lengths))} tokens exceed the {model.config['max_context']}"
+        raise ValueError(f"{text} that {model.name} can hold: lower one of them")
+
+
 def _decode(gpu: GpuProfile, inference: Inference) -> Simulated:
     loads, given = _loads(gpu), inference.arguments
     config = {"model": loads["decode"].config["model"], **given}
@@ -128,7 +137,8 @@ def _decode(gpu: GpuProfile, inference: Inference) -> Simulated:
     asked = _asked(inference, given["context"], given["steps"], given["batch"])
     rows = _require_room(gpu, asked)
     step = scale_of(gpu, asked.model).decode(asked.precision, rows, asked.mean_context)
-    return Simulated({"decode": step.truth(rows)}, _facts("decode", config))
+    facts = _working(_facts("decode", config), asked, batch=rows, mean_context=asked.mean_context)
+    return Simulated({"decode": step.truth(rows)}, facts)
 
 
 def _prefill(gpu: GpuProfile, inference: Inference) -> Simulated:
@@ -137,7 +147,8 @@ def _prefill(gpu: GpuProfile, inference: Inference) -> Simulated:
     _require_room(gpu, asked)
     fill = scale_of(gpu, asked.model).prefill(asked.precision, asked.prompt)
     config = {"model": asked.model.name, **given}
-    return Simulated({"prefill": fill.truth(asked.prompt)}, _facts("prefill", config))
+    facts = _working(_facts("prefill", config), asked, prompt=asked.prompt)
+    return Simulated({"prefill": fill.truth(asked.prompt)}, facts)
 
 
 def _serve(gpu: GpuProfile, inference: Inference) -> Simulated:
@@ -166,8 +177,11 @@ def _serve(gpu: GpuProfile, inference: Inference) -> Simulated:
         "serve.prefill": found.prefill.truth(asked.prompt),
         "serve.decode": found.decode.truth(rows),
     }
-    facts = _facts("serve", config)
-    return Simulated(truth, replace(facts, details={"phases": list(PHASES)}))
+    told = {"prompt": asked.prompt, "output": asked.output}
+    facts = _working(
+        _facts("serve", config), asked, batch=rows, mean_context=asked.mean_context, **told
+    )
+    return Simulated(truth, replace(facts, details={**facts.details, "phases": list(PHASES)}))
 
 
 def _asked(inference: Inference, prompt: int, output: int, batch: int | None) -> Asked:
@@ -194,6 +208,13 @@ def _loads(gpu: GpuProfile | None) -> dict[str, SimulatedLoad]:
 def _point(load: SimulatedLoad) -> JsonObject:
     """The point that a stated load stands for."""
     return {name: value for name, value in load.config.items() if name != "model"}
+
+
+def _working(facts: WorkloadFacts, asked: Asked, **counts: float) -> WorkloadFacts:
+    """The facts with what one token stands for, as a workload on a real device tells it."""
+    element_bytes = kv_element_bytes(asked.precision)
+    work = {"model": asked.model.config, "precision": asked.precision, **counts}
+    return replace(facts, details={"work": {**work, "bytes_per_kv": element_bytes}})
 
 
 def _facts(name: str, config: JsonObject) -> WorkloadFacts:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.inference import default_model
 from bench.cli.output import open_console, write_json
-from bench.cli.points import Given, Points, Server, points_of, unused
+from bench.cli.points import ENDPOINT, Given, Points, Server, points_of, unused
 from bench.cli.refusal import USAGE, Refusal
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, infer_on
@@ -23,6 +23,7 @@ from bench.cli.signals import Handler, deaf
 from bench.cli.sweeping import SEVERITY
 from bench.records.market import MarketProfile, ModelConfig
 from bench.records.record import Profiles
+from bench.report.energy_model import sheets as energy_models
 from bench.report.infer import PointRun, marked, point_line, rates, sheet
 from bench.report.screen import say
 from bench.report.sheet import terminal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SCHEMA = "joulemark/infer/1"
 TIERS = ("T0", "T1", "T2", "T3")
 ENGINE = "T2"
+WORDS = {ENDPOINT: "a server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,12 @@ def run_infer(request: InferRequest) -> int:
     refuse_shared(target.facts, request)
     server, model = _server(request), _model(request, target)
     cpu = target.facts.kind == "cpu"
-    scenario = request.scenario or ("decode" if cpu else "serve")
+    scenario = _scenario(request, cpu=cpu)
     points = points_of(scenario, request.given, model, cpu=cpu, server=server)
     notes = [target.note] if target.note else []
     notes += [
-        f"{option} is not used: {scenario} does not depend on it."
-        for option in unused(scenario, request.given, server=server is not None)
+        f"{option} is not used: {WORDS.get(scenario, scenario)} does not depend on it."
+        for option in unused(scenario, request.given)
     ]
     for note in notes:
         say(console, note)
@@ -87,6 +89,13 @@ def run_infer(request: InferRequest) -> int:
         work=inferring.run,
         endpoint=request.endpoint,
     )
+
+
+def _scenario(request: InferRequest, *, cpu: bool) -> str:
+    """The one asked for, else the device's; a server's requests are a scenario of their own."""
+    if request.endpoint is not None:
+        return ENDPOINT
+    return request.scenario or ("decode" if cpu else "serve")
 
 
 def _check(request: InferRequest) -> None:
@@ -102,6 +111,8 @@ def _check(request: InferRequest) -> None:
                 raise Refusal(USAGE, f"{option} belongs to --endpoint URL: add it")
     elif request.model is not None or request.weights is not None:
         raise Refusal(USAGE, "--model and --weights are the server's own: name --model-id ID")
+    elif request.scenario is not None:
+        raise Refusal(USAGE, "--scenario: a server is sent requests, no other; leave it out")
     if request.model is not None and request.weights is not None:
         raise Refusal(USAGE, "--model and --weights exclude each other: give one of them")
     if request.tier not in (None, *TIERS):
@@ -212,14 +223,15 @@ class _Inferring:
         runs = [self._runs[name] for name in self._points if name in self._runs]
         model = None if self._profiles.model is None else self._profiles.model.name
         what = [self._scenario, model, self._common]
-        table = sheet(runs, " ".join(part for part in what if part))
+        tables = [sheet(runs, " ".join(part for part in what if part)), *energy_models(runs)]
+        for table in tables:
+            self._console.print()
+            self._console.print(terminal(table, self._console.width))
         if not self._many:
             measured = self._series.done[0].measured
             show(measured.record, measured.saved, self._console)
-        self._console.print()
-        self._console.print(terminal(table, self._console.width))
         write_json(self._request, self._written(runs))
-        write_exports(self._request.exports, [table], self._console)
+        write_exports(self._request.exports, tables, self._console)
         status = self._series.status()
         if self._series.interrupted:
             return status

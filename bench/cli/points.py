@@ -11,15 +11,18 @@ from typing import Any
 
 from bench.cli.inference import DECODE_STEPS, MIX, SLO_TPOT_S, Inference
 from bench.cli.refusal import USAGE, Refusal
-from bench.predict.point import PRECISIONS
+from bench.kernels.decoder.config import PRECISIONS
 from bench.records.journal import JsonObject
 from bench.records.market import ModelConfig
 
 MOST_POINTS = 64
 MOST_TOKENS = 2**24
+LONGEST_COUNT = 40
+"""Digits: Python reads no number of thousands of them."""
 LONGEST_TPOT_S = 10.0
 CPU_MIX = 64
 _SECONDS = re.compile(r"([0-9]+\.?[0-9]*)(ms|s)?", re.IGNORECASE)
+ENDPOINT = "endpoint"
 WORKLOAD = {
     "serve": "serve",
     "decode": "decode",
@@ -27,6 +30,7 @@ WORKLOAD = {
     "prefill": "prefill",
     "mixed": "serve",
     "frontier": "serve",
+    ENDPOINT: ENDPOINT,
 }
 """The workload that a scenario is made of."""
 AXES = {
@@ -36,7 +40,7 @@ AXES = {
     "prefill": ("precision", "batch", "prompt"),
     "mixed": ("precision", "batch", "prompt", "output"),
     "frontier": ("precision", "batch", "prompt", "output"),
-    "endpoint": ("batch", "prompt", "output"),
+    ENDPOINT: ("batch", "prompt", "output"),
 }
 """What each can be swept over, in the order of the sweep."""
 Axes = Mapping[str, Sequence[Any]]
@@ -47,7 +51,7 @@ GPU_AXES: dict[str, Axes] = {
     "prefill": {"batch": (1,), "prompt": (512, 2048, 8192, 32768)},
     "mixed": {"batch": (None,), "prompt": (MIX,), "output": (MIX,)},
     "frontier": {"batch": (1, 4, 16, 64, 256), "prompt": (MIX,), "output": (MIX,)},
-    "endpoint": {"batch": (8,), "prompt": (MIX,), "output": (MIX,)},
+    ENDPOINT: {"batch": (8,), "prompt": (MIX,), "output": (MIX,)},
 }
 CPU_AXES: dict[str, Axes] = {
     "serve": {"batch": (8,), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
@@ -56,7 +60,7 @@ CPU_AXES: dict[str, Axes] = {
     "prefill": {"batch": (1,), "prompt": (64, 256)},
     "mixed": {"batch": (8,), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
     "frontier": {"batch": (1, 2, 4, 8), "prompt": (CPU_MIX,), "output": (CPU_MIX,)},
-    "endpoint": GPU_AXES["endpoint"],
+    ENDPOINT: GPU_AXES[ENDPOINT],
 }
 """What is run where nothing was asked for; ``micro`` holds 1024 tokens."""
 PLAIN = {True: ("fp32",), False: ("bf16",)}
@@ -103,12 +107,11 @@ def points_of(
     scenario: str, given: Given, model: ModelConfig | None, *, cpu: bool, server: Server | None
 ) -> Points:
     """Every point asked for; Refusal for a list that makes no sense."""
-    kind = scenario if server is None else "endpoint"
     slo_s = _slo(given.slo_tpot)
-    axes = list(_axes(kind, given, cpu=cpu))
+    axes = list(_axes(scenario, given, cpu=cpu))
     if (count := math.prod(map(len, axes))) > MOST_POINTS:
         raise Refusal(USAGE, f"{count} points: give lists of at most {MOST_POINTS} in all")
-    workload = "endpoint" if server else WORKLOAD[scenario]
+    workload = WORKLOAD[scenario]
     points = [
         {name: value for part in parts for name, value in part.items()}
         for parts in itertools.product(*axes)
@@ -126,12 +129,11 @@ def points_of(
     )
 
 
-def unused(scenario: str, given: Given, *, server: bool) -> list[str]:
+def unused(scenario: str, given: Given) -> list[str]:
     """The options given that the scenario has no use for."""
-    kind = "endpoint" if server else scenario
     named = ("precision", "batch", "context", "prompt", "output")
-    idle = [f"--{name}" for name in named if getattr(given, name) and name not in AXES[kind]]
-    looks = WORKLOAD[scenario] == "serve" and not server and given.batch is None
+    idle = [f"--{name}" for name in named if getattr(given, name) and name not in AXES[scenario]]
+    looks = WORKLOAD[scenario] == "serve" and given.batch is None
     return idle + (["--slo-tpot"] if given.slo_tpot and not looks else [])
 
 
@@ -156,18 +158,26 @@ def _axes(kind: str, given: Given, *, cpu: bool) -> Iterator[list[JsonObject]]:
 def _listed(name: str, text: str) -> list[Any]:
     """The entries of a comma list, each once."""
     entries = [entry.strip() for entry in text.split(",")]
-    if len(set(entries)) < len(entries):
+    read = _precision if name == "precision" else _count
+    values = [read(f"--{name} {entry or text}", entry) for entry in entries]
+    if len(set(values)) < len(values):
         raise Refusal(USAGE, f"--{name} {text}: an entry is given twice")
-    if name == "precision":
-        for entry in entries:
-            if entry not in PRECISIONS:
-                known = ", ".join(PRECISIONS)
-                raise Refusal(USAGE, f"--precision {entry or text}: use one of {known}")
-        return entries
-    for entry in entries:
-        if not (entry.isascii() and entry.isdigit() and 0 < int(entry) <= MOST_TOKENS):
-            raise Refusal(USAGE, f"--{name} {entry or text}: use whole numbers above 0")
-    return list(map(int, entries))
+    return values
+
+
+def _precision(option: str, entry: str) -> str:
+    if entry not in PRECISIONS:
+        raise Refusal(USAGE, f"{option}: use one of {', '.join(PRECISIONS)}")
+    return entry
+
+
+def _count(option: str, entry: str) -> int:
+    whole = entry.isascii() and entry.isdigit() and len(entry) <= LONGEST_COUNT
+    if not whole or int(entry) == 0:
+        raise Refusal(USAGE, f"{option}: use whole numbers above 0")
+    if int(entry) > MOST_TOKENS:
+        raise Refusal(USAGE, f"{option}: use at most {MOST_TOKENS}")
+    return int(entry)
 
 
 def _slo(text: str | None) -> float:

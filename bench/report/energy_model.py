@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
 
-from bench.energy_model import CAPPED, Fit, Step
+from bench.energy_model import LEAST_RUNS, NAMES, Fit, Step, fit
 from bench.records.run import Boundary
+from bench.report.infer import PointRun
 from bench.report.sheet import Cell, Column, Sheet
 from bench.roofline import tokens_per_s_per_mw
 
-PJ = 1e12
+UNITS = ((1.0, "W"), (1e12, "pJ"), (1e12, "pJ"))
+"""Of the terms: power, energy per byte, energy per FLOP."""
 COLUMNS = (
     Column("point", "point"),
     Column("joules_per_token", "measured", "J/token", 4),
@@ -23,8 +27,51 @@ COLUMNS = (
 )
 
 
+def sheets(runs: Sequence[PointRun]) -> Iterator[Sheet]:
+    """A model for every precision and stack tier of a sweep that has runs enough to fit one.
+
+    A run takes part where its joules were measured and its work is known.
+    """
+    alike: defaultdict[tuple[Boundary, str], list[Step]] = defaultdict(list)
+    for run in runs:
+        if (step := step_of(run)) is not None and (found := run.trusted) is not None:
+            parts = (found.tier, found.config.get("precision"))
+            kind = " ".join(str(part) for part in parts if part)
+            alike[found.metrics.boundary, kind].append(step)
+    for (boundary, kind), steps in alike.items():
+        if sum(not step.capped for step in steps) >= LEAST_RUNS:
+            own = sheet(steps, fit(steps), boundary)
+            yield replace(own, title=f"{own.title} ({kind})")
+
+
+def step_of(run: PointRun) -> Step | None:
+    """One token of a point, as its record has it; null where joules or work are not known."""
+    found = run.trusted
+    if run.record is None or found is None:
+        return None
+    figures, roofs = found.metrics, found.metrics.roofs or {}
+    rate_known, joules = figures.units_per_s, figures.joules_per_unit
+    roof = roofs.get("measured") or roofs.get("datasheet")
+    if not (rate_known and joules and roof) or figures.joules_source == "assumed":
+        return None
+    rate = rate_known.mid
+    return Step(
+        label=run.name,
+        seconds=1 / rate,
+        joules=joules.mid,
+        bytes=roof["mbu_moved"] * roof["read_bytes_per_s"] / rate,
+        flops=roof["mfu"] * roof["flops"] / rate,
+        tokens=1,
+        capped=any(code.name == "POWER_CAPPED" for code in run.record.validity.codes),
+    )
+
+
 def sheet(steps: Sequence[Step], found: Fit, boundary: Boundary) -> Sheet:
-    """A row for each of the steps that were fitted, in their order; shares are the model's."""
+    """A row for each of the steps that were fitted, in their order; shares are the model's.
+
+    A term that the runs do not tell from another has no share of its own.
+    """
+    known = [name not in found.unsure for name in NAMES]
     rows: list[tuple[Cell, ...]] = []
     for step, off in zip(steps, found.residuals, strict=True):
         whole = found.mid.joules(step)
@@ -40,9 +87,12 @@ def sheet(steps: Sequence[Step], found: Fit, boundary: Boundary) -> Sheet:
                 per_token,
                 whole / step.tokens,
                 100 * off,
-                *(100 * part / whole for part in parts),
+                *(
+                    100 * part / whole if sure else None
+                    for part, sure in zip(parts, known, strict=True)
+                ),
                 tokens_per_s_per_mw(per_token),
-                step.capped >= CAPPED,
+                step.capped,
             )
         )
     title = "Energy model: P_static·t + e_B·bytes + e_F·FLOPs"
@@ -51,14 +101,15 @@ def sheet(steps: Sequence[Step], found: Fit, boundary: Boundary) -> Sheet:
 
 def notes(found: Fit) -> tuple[str, ...]:
     """The coefficients with their ranges, and what the runs do not tell apart."""
-    lo, mid, hi = found.lo, found.mid, found.hi
-    lines = [
-        f"static power {mid.static_w:.3g} W ({lo.static_w:.3g} to {hi.static_w:.3g}), "
-        f"{mid.byte_j * PJ:.3g} pJ/byte ({lo.byte_j * PJ:.3g} to {hi.byte_j * PJ:.3g}), "
-        f"{mid.flop_j * PJ:.3g} pJ/FLOP ({lo.flop_j * PJ:.3g} to {hi.flop_j * PJ:.3g}); "
-        "the ranges leave out any one run",
-        f"the worst run is {found.left_out:.1%} off when the others predict it",
+    terms = zip(NAMES, UNITS, astuple(found.lo), astuple(found.mid), astuple(found.hi), strict=True)
+    known = [
+        f"{name} {scale * mid:.3g} {unit} ({scale * lo:.3g} to {scale * hi:.3g})"
+        for name, (scale, unit), lo, mid, hi in terms
+        if name not in found.unsure
     ]
+    lines = [f"the worst run is {found.left_out:.1%} off when the others predict it"]
+    if known:
+        lines.insert(0, f"{', '.join(known)}; the ranges leave out any one run")
     if found.unsure:
         lines.append(
             f"these runs do not separate {', '.join(found.unsure)}: add runs that arithmetic bounds"

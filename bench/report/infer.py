@@ -76,10 +76,11 @@ def rates(workload: WorkloadRecord) -> Rates:
 
 def sheet(runs: Sequence[PointRun], what: str) -> Sheet:
     """A row a point of ``what``, scenario and all that the points share."""
+    prompts = {w.name for run in runs if (w := run.workload) is not None} == {"prefill"}
     columns = (
         Column("point", "point"),
-        Column("in", "in", "tok/s", 4, optional=True),
-        Column("out", "out", "tok/s", 4),
+        Column("in", "in", "tok/s", 4, optional=not prompts),
+        Column("out", "out", "tok/s", 4, optional=prompts),
         Column("total", "total", "tok/s", 4, optional=True),
         Column("user", "a user", "tok/s"),
         Column("joules", "energy", "J/tok"),

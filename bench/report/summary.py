@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from bench.plan import GRADES
 from bench.records.decision import Option
 from bench.records.record import RunRecord
 from bench.records.run import Boundary, Metrics, WorkloadRecord
+from bench.report.foreign import clean
 from bench.report.screen import say
 from bench.report.sheet import Cell, Column, Sheet, terminal
 from bench.report.text import half_width, per_unit, rate
@@ -84,7 +86,7 @@ def _cells(workload: WorkloadRecord, record: RunRecord) -> tuple[Cell, ...]:
 def next_step(record: RunRecord) -> str:
     """What would most improve on this run, as a command."""
     device = f"--gpu {record.device.index}" if record.device.kind == "gpu" else "--device cpu"
-    again = f"bench {_command(record)} {device}"
+    again = " ".join([f"bench {_command(record)} {device}", *_point(record)])
     if record.validity.status == "incomplete":
         return f"{again}, to the end"
     if record.device.kind == "sim":
@@ -93,15 +95,39 @@ def next_step(record: RunRecord) -> str:
         return f"{again} --assume-watts W, for labelled joules and figures per kWh"
     if not GRADES[record.plan.grade].ranked:
         return f"{again} --grade standard, for figures that may be ranked"
-    if _command(record) == "hash":
+    if _command(record) != "all":
         return f"bench all {device}, which weighs hashes against tokens"
     return f"{again} --set btc=… power=…, for your own prices"
 
 
 def _command(record: RunRecord) -> str:
-    """What measures the same again: the hash side alone, or hashes and tokens."""
-    alone = record.plan.model is None
-    return "hash" if alone else "all"
+    """What measures the same again: the hash side alone, the token side alone, or both."""
+    planned = {step.workload for step in record.plan.steps if step.workload is not None}
+    if "sha256d" not in planned:
+        return "infer"
+    return "hash" if planned == {"sha256d"} else "all"
+
+
+def _point(record: RunRecord) -> Iterator[str]:
+    """The options of ``bench infer`` that name the point once more; none for other commands."""
+    workload = next((w for w in record.workloads if w.unit == "token"), None)
+    if workload is None or _command(record) != "infer":
+        return
+    config, own = workload.config, workload.config.get("weights") or ""
+    found = config.get("slo_tpot_s")
+    if workload.backend == "endpoint":
+        wanted = {"endpoint": config["url"], "model-id": config["model"]}
+        wanted |= {"batch": config["concurrency"], "rate": config["rate_hz"]}
+    else:
+        ragged = (config.get("mix") or {}).get("kind") == "ragged"
+        wanted = {"scenario": "mixed" if ragged else workload.name}
+        wanted["weights" if "/" in own else "model"] = own if "/" in own else config.get("model")
+        wanted["batch"] = config.get("batch") if found is None else None
+        wanted["slo-tpot"] = None if found is None else f"{1e3 * found:g}ms"
+    wanted |= {name: config.get(name) for name in ("precision", "context", "prompt", "output")}
+    for option, value in wanted.items():
+        if value is not None:
+            yield f"--{option} {shlex.quote(clean(str(value)))}"
 
 
 def label(workload: WorkloadRecord) -> str:

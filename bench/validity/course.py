@@ -98,7 +98,7 @@ def _coverage(e: Evidence) -> Iterator[Code]:
             if any(span.start_s <= x.start_s < span.end_s for x in w.windows)
         )
         if seconds(w) < BOOKED * spans_s:
-            text = f"{w.name}: marks and readings cover {seconds(w):.0f} of {spans_s:.0f} s"
+            text = f"{w.name}: marks and readings cover {seconds(w):.3g} of {spans_s:.3g} s"
             yield graded(e, "COVERAGE", f"{text}; raise --window")
 
 

@@ -1,4 +1,4 @@
-"""Whether the phases of a workload, each measured alone, add up to what it does."""
+"""Whether a token workload is what it was set up to be: its phases add up, its limit is kept."""
 
 from __future__ import annotations
 
@@ -36,4 +36,14 @@ def _half(metrics: Metrics) -> float:
     return math.hypot(*halves)
 
 
-RULES: tuple[Rule, ...] = (_apart,)
+def _limit(e: Evidence) -> Iterator[Code]:
+    """A batch that was looked for under a limit on TPOT, and does not keep it."""
+    for w in e.workloads:
+        limit_s, tpot = w.config.get("slo_tpot_s"), w.metrics.tpot_s
+        if limit_s is None or tpot is None or tpot["p99"] <= limit_s:
+            continue
+        text = f"{w.name}: TPOT p99 is {1e3 * tpot['p99']:.4g} ms, its limit {1e3 * limit_s:g} ms"
+        yield label("SLO_MISSED", f"{text}: give a smaller --batch, or free the machine")
+
+
+RULES: tuple[Rule, ...] = (_apart, _limit)

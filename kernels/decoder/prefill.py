@@ -27,6 +27,8 @@ class PrefillWorkload:
     """Prefills ``batch`` prompts of ``prompt`` tokens at a time, each from position 0.
 
     ``prompt`` is by default MEAN or a quarter of what the model holds. The rest is as in Setup.
+    There is no ``route``: each length of a prompt would be a graph of its own, so prefill is eager,
+    here as in serving.
     Raises ValueError for what no machine could run.
     """
 
@@ -38,15 +40,16 @@ class PrefillWorkload:
         device: Literal["cpu", "cuda"] = "cpu",
         *,
         model: Mapping[str, Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "fp8", "int4"] = "fp32",
         prompt: int | None = None,
         batch: int = 1,
         weights: str | None = None,
+        init: str | None = None,
         threads: int | None = None,
         seed: int = 0,
     ) -> None:
         config = ModelConfig.from_mapping(model)
-        self.setup = Setup(config, device, precision, weights, threads, seed)
+        self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.prompt = min(MEAN, config.max_context // 4) if prompt is None else prompt
         self.batch = batch
         require_counts(prompt=self.prompt, batch=batch)
@@ -91,6 +94,7 @@ class PrefillWorkload:
             steps=spare,
             device=device,
             word=setup.word,
+            weights=setup.weight_bytes,
         )
         opened = setup.load(device)
         self._prompts = Prompts(setup.model.vocab_size, setup.seed, opened.text)
@@ -106,6 +110,7 @@ class PrefillWorkload:
         work = {
             "model": asdict(self.setup.model),
             "precision": self.setup.precision,
+            "bytes_per_weight": opened.rung["bytes_per_weight"],
             "bytes_per_kv": session.decoder.dtype.itemsize,
             "prompt": self.prompt,
         }

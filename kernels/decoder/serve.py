@@ -49,6 +49,7 @@ class ServeWorkload:
         slo_tpot_s: float = 0.05,
         batch: int | None = None,
         weights: str | None = None,
+        init: str | None = None,
         threads: int | None = None,
         seed: int = 0,
         route: str | None = None,
@@ -57,7 +58,7 @@ class ServeWorkload:
         mean = min(MEAN, config.max_context // 4)
         prompt, output = mean if prompt is None else prompt, mean if output is None else output
         require_counts(batch=1 if batch is None else batch)
-        self.setup = Setup(config, device, precision, weights, threads, seed)
+        self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.mix = Mix(prompt, output, mix, seed)
         self.slo_tpot_s, self.batch = slo_tpot_s, batch
         self.route = ROUTE[device] if route is None else route
@@ -111,7 +112,8 @@ class ServeWorkload:
     def describe(self) -> Mapping[str, Any]:
         """What runs, on what data, from which sources; after ``prepare``.
 
-        ``launch_s`` is a step; ``search`` tells every batch tried, None where one was given.
+        ``launch_s`` is a step; ``search`` tells every batch tried, None where one was given:
+        ``config.slo_tpot_s`` is then None too, as nobody looked for it.
         """
         opened, server, point = self._prepared()
         steps = server.session.facts()
@@ -127,7 +129,7 @@ class ServeWorkload:
                 "prompt": self.mix.prompt,
                 "output": self.mix.output,
                 "mix": self.mix.facts(),
-                "slo_tpot_s": self.slo_tpot_s,
+                "slo_tpot_s": None if self._search is None else self.slo_tpot_s,
                 "mean_context": self.mix.mean_context,
                 "kv_capacity": server.session.cache.capacity,
             },
@@ -213,13 +215,10 @@ class ServeWorkload:
         gaps, tpot = counted(watch.gaps), percentiles(watch.tpot_s)
         if gaps["n"]:
             self._note("step_latency", gaps)
-        met = tpot["p99_s"] <= self.slo_tpot_s if tpot["n"] else None
         data = {
             "ttft": percentiles(watch.ttft_s),
             "tpot": tpot,
             "whole_requests": watch.whole_requests,
-            "slo_tpot_s": self.slo_tpot_s,
-            "slo_met": met,
         }
         self._note("request_latency", data)
 

@@ -291,7 +291,8 @@ def test_what_to_run_next_is_about_hashing(record):
     assert next_step(ranked) == "bench all --gpu 1, which weighs hashes against tokens"
     cut = replace(ranked, validity=Validity("incomplete", ()))
     assert next_step(cut) == "bench hash --gpu 1, to the end"
-    both = replace(ranked, plan=replace(ranked.plan, model="8b"))
+    serve = replace(ranked.plan.steps[0], workload="serve")
+    both = replace(ranked, plan=replace(ranked.plan, steps=(*ranked.plan.steps, serve)))
     assert next_step(both).startswith("bench all --gpu 1 --set")
 
 

@@ -133,7 +133,7 @@ def test_arguments_are_those_of_the_workload():
         "precision": "bf16", "batch": None, "prompt": 1024, "output": 1024, "slo_tpot_s": 0.02,
     }  # fmt: skip
     server = Server("http://127.0.0.1:1", "m", "T2", 2.5)
-    (asked,) = points_of("serve", Given(batch="4"), None, cpu=True, server=server).named.values()
+    (asked,) = points_of("endpoint", Given(batch="4"), None, cpu=True, server=server).named.values()
     assert asked.workload == "endpoint"
     assert asked.arguments["concurrency"] == 4
     assert (asked.arguments["load"], asked.arguments["rate_hz"]) == ("poisson", 2.5)
@@ -145,6 +145,11 @@ def test_arguments_are_those_of_the_workload():
         ({"batch": "1,x"}, "--batch x: use whole numbers above 0"),
         ({"batch": "0"}, "--batch 0"),
         ({"batch": "2,2"}, "an entry is given twice"),
+        ({"batch": "08,8"}, "--batch 08,8: an entry is given twice"),
+        ({"batch": "1,,2"}, "--batch 1,,2: use whole numbers above 0"),
+        ({"batch": "9" * 5000}, "use whole numbers above 0"),
+        ({"batch": "16777217"}, "--batch 16777217: use at most 16777216"),
+        ({"precision": "int8"}, "--precision int8: use one of fp32, bf16, fp8, int4"),
         ({"precision": "fp7"}, "--precision fp7: use one of fp32"),
         ({"slo_tpot": "0ms"}, "--slo-tpot 0ms: write it as 50ms or 0.05"),
         ({"batch": ",".join(map(str, range(1, MOST_POINTS + 2)))}, "65 points"),
@@ -158,8 +163,22 @@ def test_a_list_that_makes_no_sense_is_refused(given, words):
 
 def test_what_a_scenario_does_not_depend_on_is_said():
     given = Given(context="1", slo_tpot="1", batch="2")
-    assert unused("serve", given, server=False) == ["--context", "--slo-tpot"]
-    assert unused("decode", Given(context="1"), server=False) == []
+    assert unused("serve", given) == ["--context", "--slo-tpot"]
+    assert unused("decode", Given(context="1")) == []
+    assert unused("endpoint", given) == ["--context", "--slo-tpot"]
+
+
+def test_a_server_that_is_not_there_is_said_in_a_line(tmp_path, monkeypatch, capsys):
+    for name in ("CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    asked = ["--device", "cpu", "--wait", "--endpoint", "http://127.0.0.1:1", "--precision", "bf16"]
+    files = ["--out", str(tmp_path), "--json", "-"]
+    assert run(["infer", *asked, "--grade", "quick", "--window", "1", *files]) == 4
+    told = capsys.readouterr()
+    assert json.loads(told.out)["validity"]["status"] == "incomplete"
+    assert "--precision is not used: a server does not depend on it." in told.err
+    assert "no server answers" in told.err
+    assert "endpoint c8 1024/1024 on " in told.err
 
 
 @pytest.mark.parametrize(
@@ -168,8 +187,10 @@ def test_what_a_scenario_does_not_depend_on_is_said():
         (["--model-id", "x"], "--model-id belongs to --endpoint URL"),
         (["--endpoint", "http://x", "--model", "8b"], "--model and --weights are the server's own"),
         (["--endpoint", "http://x", "--tier", "T9"], "--tier T9: use one of T0"),
+        (["--endpoint", "http://x", "--scenario", "decode"], "--scenario: a server is sent"),
         (["--endpoint", "http://x"], "a simulated card serves nobody"),
         (["--weights", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--prompt", "131072"], "131072 + 1024 tokens exceed the 131072 that 8b can hold"),
     ],
 )
 def test_options_that_cannot_be_meant(options, words, tmp_path, capsys):

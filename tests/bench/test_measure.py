@@ -9,7 +9,7 @@ from bench.machine import VirtualClock
 from bench.measure import EDGE_POLL_S, EDGE_S, Bench, Interrupted, measure
 from bench.plan import GRADES, calibration, load_pattern, steps
 from bench.ports import MeterError, WorkerError
-from bench.protocol import FixedCourse
+from bench.protocol import FixedCourse, Protocol
 from bench.records.journal import Event, Progress, Sample, Span
 from bench.records.record import Step
 from bench.records.run import Check, DeviceFacts, MeterFacts, WorkloadFacts
@@ -19,13 +19,16 @@ DEVICE = DeviceFacts(kind="gpu", name="card", uuid="GPU-1")
 
 
 class FakeWorker:
-    def __init__(self, name, clock, *, fail_at=None, passes=True, uuid="GPU-1", served=None):
+    def __init__(
+        self, name, clock, *, fail_at=None, passes=True, uuid="GPU-1", served=None, phases=None
+    ):
         self.name = name
         self.clock = clock
         self.fail_at = fail_at
         self.passes = passes
         self.uuid = uuid
         self.served = {} if served is None else {"server_pids": served}
+        self.served |= {} if phases is None else {"phases": phases}
         self.log = []
         self.units = 0
         self.pid = 100 + ord(name)
@@ -163,6 +166,45 @@ def test_blocks_settle_before_they_count():
     )
     assert block.start_s - warm.end_s == pytest.approx(QUICK.settle_s)
     assert before
+
+
+def protocol(phases):
+    """A whole quick run whose second worker says at its preparation what it can run alone."""
+    facts, clock = [], VirtualClock()
+    workers = {"a": FakeWorker("a", clock), "b": FakeWorker("b", clock, phases=phases)}
+    meter, watch = FakeMeter(clock), Watch()
+    course = Protocol(
+        QUICK,
+        ("a", "b"),
+        device=DEVICE,
+        meter=meter.facts(),
+        window_s=None,
+        setup_s={},
+        facts=facts,
+        made_at="2026-11-22T00:00:00+00:00",
+    )
+    outcome = measure(Bench(DEVICE, workers, meter, clock, facts.append, watch), course)
+    return outcome, workers["b"], facts
+
+
+def test_a_phase_alone_is_asked_for_and_booked_before_the_blocks():
+    outcome, worker, facts = protocol(["prefill", "decode"])
+    assert outcome.failures == {}
+    alone = [what for what in worker.log if what.startswith("start ")]
+    round_trip = ["start prefill", "start decode", "start decode", "start prefill"]
+    assert alone == [*round_trip, "start prefill", "start decode"]
+    spans = [f for f in facts if isinstance(f, Span)]
+    parts = [(s.workload, s.part) for s in spans if s.phase == "phase"]
+    assert parts == [("b", what.removeprefix("start ")) for what in alone]
+    first = next(s.start_s for s in spans if s.phase == "block")
+    assert all(s.end_s <= first for s in spans if s.phase == "phase")
+    assert all(s.part is None for s in spans if s.phase != "phase")
+
+
+def test_without_phases_nothing_is_run_alone():
+    _, worker, facts = protocol(None)
+    assert "start" in worker.log
+    assert not any(isinstance(f, Span) and f.phase == "phase" for f in facts)
 
 
 def test_one_failing_workload_does_not_take_the_other():

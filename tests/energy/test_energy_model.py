@@ -53,7 +53,7 @@ def test_no_coefficient_is_below_zero():
 
 def test_runs_at_the_power_limit_are_predicted_and_not_fitted():
     free = steps()
-    capped = replace(free[2], label="capped", joules=free[2].joules * 0.8, capped=0.9)
+    capped = replace(free[2], label="capped", joules=free[2].joules * 0.8, capped=True)
     found = fit([*free, capped])
     assert astuple(found.mid) == pytest.approx(astuple(TRUTH), rel=1e-6)
     assert found.residuals[-1] == pytest.approx(0.25)
@@ -98,5 +98,14 @@ def test_the_sheet_shows_shares_that_sum_to_the_model_and_its_notes():
             1 + residual
         )
     assert rows[0]["point"] == "B=1 c=1k"
-    assert "pJ/byte" in table.notes[0]
+    assert "energy per byte" in table.notes[0]
     assert "do not separate" in notes(fit([steps()[0]] * 6))[-1]
+
+
+def test_a_term_that_is_not_told_from_another_has_no_figure():
+    batch_alone = steps(points=[(2**k, 1) for k in range(8)])
+    table = sheet(batch_alone, fit(batch_alone), "board")
+    row = dict(zip((c.key for c in table.columns), table.rows[-1], strict=True))
+    assert row["static_percent"] is row["bytes_percent"] is None
+    assert row["flops_percent"] > 0
+    assert table.notes[0].startswith("energy per FLOP")

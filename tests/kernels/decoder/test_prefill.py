@@ -97,7 +97,24 @@ def test_the_facts_are_json_and_complete(tiny: dict[str, Any]) -> None:
     assert (facts["config"]["prompt"], facts["config"]["batch"]) == (40, 3)
     assert facts["work"]["prompt"] == 40
     assert "batch" not in facts["work"], "its tokens are prompts' own"
+    assert facts["work"]["bytes_per_weight"] == 4
     assert "phases" not in facts
+
+
+@pytest.mark.parametrize("precision", ["fp8", "int4"])
+def test_a_quantised_rung_prefills_what_it_weighs(tiny: dict[str, Any], precision: Any) -> None:
+    workload = ready(tiny, precision=precision)
+    assert all(passed for _, passed, _ in workload.verify())
+    per_weight = workload.describe()["work"]["bytes_per_weight"]
+    assert 0.5 < per_weight < 2
+    assert run(workload, 2)[-1][1] == 2 * 3 * 40
+    assert all(passed for _, passed, _ in workload.check())
+
+
+def test_the_weights_may_be_of_another_kind(tiny: dict[str, Any]) -> None:
+    assert ready(tiny, init="zeros").describe()["data_profile"]["init"] == "zeros"
+    with pytest.raises(ValueError, match="init without weights is one of"):
+        PrefillWorkload(model=tiny, init="ones")
 
 
 @pytest.mark.parametrize(
