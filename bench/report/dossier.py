@@ -74,7 +74,9 @@ def _money(record: RunRecord) -> Iterator[Section]:
     power_usd_per_j = market.power_usd_per_j.value
     exchange = tables.exchange(decision)
     words = () if exchange is None else (exchange,)
-    yield Section("uses", "What a paid kWh earns", words, figures=(_uses(decision, power_usd_per_j),))
+    yield Section(
+        "uses", "What a paid kWh earns", words, figures=(_uses(decision, power_usd_per_j),)
+    )
     yield Section("ladder", "Strike prices", figures=(_ladder(decision, power_usd_per_j),))
     for key, heading, figure in (
         ("flips", "What would change the answer", _flips(decision)),
@@ -84,8 +86,8 @@ def _money(record: RunRecord) -> Iterator[Section]:
             yield Section(key, heading, figures=(figure,))
     on = dt.datetime.fromisoformat(record.finished_at).date()
     prices = tables.prices(market, record.profiles.model, record.profiles.gpu, on)
-    heading = f"Prices and assumptions: {market.title}, as old as on {on}"
-    yield Section("prices", heading, sheets=(prices,))
+    words = (f"Market: {market.title}. Stale or not is told as of {on}, when the run ended.",)
+    yield Section("prices", "Prices and assumptions", words, sheets=(prices,))
 
 
 def _uses(decision: Decision, power_usd_per_j: float) -> Figure:
@@ -119,7 +121,7 @@ def _ladder(decision: Decision, power_usd_per_j: float) -> Figure:
         f"Power price below which each use and each ASIC pays, highest first: {paying} of"
         f" {len(decision.ladder)} pay at today's price."
     )
-    return Figure("ranges", "Strike prices", about, {"rows": sheet}, options)
+    return Figure("ranges", "Who pays at which power price", about, {"rows": sheet}, options)
 
 
 def _flips(decision: Decision) -> Figure | None:
@@ -151,7 +153,10 @@ def _trust(record: RunRecord) -> Section:
     fatal = sum(code.fatal for code in codes)
     words = f"The run is {record.validity.status}: {len(codes)} codes, {fatal} of them fatal."
     checks = tuple(
-        (f"{workload.name}: {check.name}", f"{'held' if check.passed else 'FAILED'}. {check.detail}")
+        (
+            f"{workload.name}: {check.name}",
+            f"{'held' if check.passed else 'FAILED'}: {check.detail}",
+        )
         for workload in record.workloads
         for check in workload.verified.checks
     )

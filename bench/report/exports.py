@@ -105,13 +105,13 @@ def to_html(*sheets: Sheet) -> str:
 
 
 def _table(sheet: Sheet) -> str:
-    numeric = numeric(sheet)
+    numbers = numeric(sheet)
     head = "".join(
         _cell("th", column.titled, is_number)
-        for column, is_number in zip(sheet.columns, numeric, strict=True)
+        for column, is_number in zip(sheet.columns, numbers, strict=True)
     )
     body = "\n".join(
-        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numeric, strict=True))}</tr>"
+        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numbers, strict=True))}</tr>"
         for row in texts(sheet)
     )
     notes = "\n".join(f"<li>{escape(clean(note))}</li>" for note in sheet.notes)

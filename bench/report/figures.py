@@ -62,13 +62,16 @@ def power(record: RunRecord, book: Book) -> Figure | None:
         return None
     sheets = {"spans": trace.phases(book, where), "points": points}
     held = trace.throttles(book, where)
-    about = f"Power in watts over time: {points.notes[0]}. Bands are measured blocks."
-    if held is not None:
+    about = f"{points.notes[0]}. Bands are what ran, strong where it was measured."
+    if held is None:
+        about += " Whether anything held the card back was not read."
+    elif held.rows:
         sheets = {"throttles": held, **sheets}
-        count = len(held.rows)
-        about += f" {count} marks of throttling." if count else " Nothing held the card back."
+        about += f" Red marks above, {len(held.rows)}: something held the card back."
+    else:
+        about += " Nothing held the card back."
     units = {workload.name: workload.unit for workload in record.workloads}
-    return Figure("trace", "Power over time", about, sheets, {"units": units}, folded=True)
+    return Figure("trace", "Watts as read", about, sheets, {"units": units}, folded=True)
 
 
 def blocks(record: RunRecord) -> Iterator[Figure]:
@@ -158,7 +161,7 @@ def limits(record: RunRecord) -> Figure | None:
     sheet = Sheet("Share of the limit reached", where, columns, tuple(rows))
     about = "; ".join(f"{row[0]}: {row[1]:.3g} %" for row in rows) + "."
     options = {"unit": "% of the limit", "full": PERCENT}
-    return Figure("bars", "How near the limits", about, {"rows": sheet}, options)
+    return Figure("bars", "Shares reached", about, {"rows": sheet}, options)
 
 
 def _shares(workload: WorkloadRecord) -> Iterator[tuple[Cell, ...]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,7 @@ def extremes(values: NDArray[np.float64], most: int) -> list[int]:
         return list(range(count))
     edges = np.linspace(1, count - 1, (most - 2) // 2 + 1).astype(int)
     kept = {0, count - 1}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         stretch = values[low:high]
         kept |= {int(low + stretch.argmin()), int(low + stretch.argmax())}
     return sorted(kept)
@@ -90,7 +92,7 @@ def throttles(book: Book, boundary: Boundary) -> Sheet | None:
         Column("start", "from", "s", digits=6),
         Column("end", "to", "s", digits=6),
     )
-    rows: tuple[tuple[Cell, ...], ...] = tuple(sorted(found, key=lambda row: row[1]))
+    rows: tuple[tuple[Cell, ...], ...] = tuple(sorted(found, key=itemgetter(1)))
     return Sheet("Throttling", boundary, columns, rows)
 
 
