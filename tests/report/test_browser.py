@@ -140,7 +140,7 @@ def test_axe_finds_nothing_serious(opened, scheme):
     page.emulate_media(color_scheme="light")
 
 
-def test_a_keyboard_reaches_the_report_and_its_tables(chromium, opened):
+def test_a_keyboard_reaches_the_report_and_its_tables(opened):
     page, _, _ = opened
     fresh = page.context.new_page()
     fresh.goto(page.url)
