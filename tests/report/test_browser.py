@@ -18,6 +18,8 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 DRAWN_BY = {"factors": "away", "tornado": "what", "bars": "share", "blocks": "each"}
 COUNT = "(el, name) => el.querySelectorAll(`.mark-${name} > *`).length"
 VERTICES = "el => el.querySelector('.mark-points path').getAttribute('d').split(/[ML]/).length - 1"
+FEWER_ROWS = "document.querySelectorAll('.long tr:nth-child(n+6)').forEach(row => row.remove())"
+"""All rows of a table are alike; axe takes long over thousands."""
 SERIOUS = ("serious", "critical")
 
 
@@ -127,17 +129,21 @@ def test_throttle_marks_are_the_tables_rows(chromium, stored, tmp_path):
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(opened, scheme):
+def test_axe_finds_nothing_serious(opened):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page, _, _ = opened
-    page.emulate_media(color_scheme=scheme, media="screen")
-    page.evaluate("document.querySelectorAll('details.short').forEach(d => { d.open = true })")
-    found = axe.run(page).response
-    assert len(found["passes"]) > 15
-    serious = [each for each in found["violations"] if each["impact"] in SERIOUS]
+    page = opened[0].context.new_page()
+    page.goto(opened[0].url)
+    page.evaluate(FEWER_ROWS)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    light = axe.run(page).response
+    page.emulate_media(color_scheme="dark")
+    dark = axe.run(page, options={"runOnly": ["color-contrast"]}).response
+    page.close()
+    assert len(light["passes"]) > 15
+    assert [each["id"] for each in dark["passes"]] == ["color-contrast"]
+    found = [*light["violations"], *dark["violations"]]
+    serious = [each for each in found if each["impact"] in SERIOUS]
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in serious] == []
-    page.emulate_media(color_scheme="light")
 
 
 def test_a_keyboard_reaches_the_report_and_its_tables(opened):

@@ -71,7 +71,7 @@
     text: (d) => shorten(name(d), width), className: "mark-names",
   });
   const down = (count) => ({
-    height: count * 36 + 62, marginLeft: 12, marginRight: 24, marginTop: 12, marginBottom: 38,
+    height: count * 36 + 62, marginLeft: 24, marginRight: 24, marginTop: 12, marginBottom: 38,
     y: { axis: null, domain: [count - 0.45, -0.85] },
   });
 
