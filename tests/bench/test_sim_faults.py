@@ -195,7 +195,7 @@ def test_whatever_its_window_a_polled_sensor_is_not_fooled_by_a_locked_load(simu
     """440 and 150 W on average, each swinging by 300 W in step with the updates, no counter."""
 
     def locked(card):
-        watts = {"sha256d": 440.0, "decode": 150.0}
+        watts = {"sha256d": 440.0, "decode": 150.0, "prefill": 440.0}
         return replace(
             card,
             idle_w=22.0,

@@ -141,7 +141,7 @@ def test_a_simulated_run_is_marked_and_calibrates_nothing(
     h100 = rows(plain)["h100"]
     assert h100["mark"] == "simulated"
     assert h100["rank"] is None
-    assert "h100: tokens moved from 8b bf16 batch 64 context 1024" in shown
+    assert "h100: tokens moved from 8b bf16 batch 214 context 1536" in shown
     assert document(plain)["learned"] == []
     assert skus(str(simulated), *FEW, "--trust-simulated", "--json", str(taught))[0] == 0
     assert {each["architecture"] for each in document(taught)["learned"]} == {"hopper"}

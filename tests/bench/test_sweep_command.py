@@ -373,7 +373,7 @@ def test_a_simulated_card_slows_to_just_its_limit():
     lost = {name: held.truth[name].units_per_s / known.units_per_s
             for name, known in card.truth.items()}  # fmt: skip
     assert lost["sha256d"] < lost["decode"] < 1.0
-    assert limited(card, 600.0).truth == card.truth
+    assert limited(card, 640.0).truth == card.truth
     for watts in (209.0, 701.0):
         with pytest.raises(ValueError, match="takes a limit of 210 to 700 W"):
             limited(card, watts)

@@ -44,7 +44,7 @@ class Switch:
     def verify(self):
         return [Check("switch", True, "writes")]
 
-    def start(self):
+    def start(self, _phase=None):
         self.began_s = self.write(1)
 
     def poll(self):

@@ -214,7 +214,7 @@ class Worker:
     def verify(self):
         return [Check("known answer", True, "")]
 
-    def start(self):
+    def start(self, _phase=None):
         self._begun_s = self._clock.now()
 
     def poll(self):
