@@ -20,6 +20,7 @@ from bench.cli.help import Sectioned
 from bench.cli.infer_command import infer_command
 from bench.cli.market_command import market_app
 from bench.cli.refusal import BUG, USAGE, Refusal
+from bench.cli.report_command import report_command
 from bench.cli.run_command import SETTINGS, run_command
 from bench.cli.signals import refusing
 from bench.cli.site_command import site_command
@@ -43,6 +44,7 @@ SHORT = {
     "run": "Run any command under the meter: its joules.",
     "verdict": "Judge stored runs by any market.",
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
+    "report": "Stored runs as one HTML file: verdict, charts, tables.",
     "doctor": "Check the shipped profiles.",
     "gate": "CI: hold the machine code of the hash kernels to a baseline.",
     "calibrate": "Find out how the power sensor sees.",
@@ -61,6 +63,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "run": run_command,
     "verdict": verdict_command,
     "skus": skus_command,
+    "report": report_command,
     "doctor": doctor_command,
     "gate": gate_command,
     "calibrate": calibrate_command,

@@ -70,13 +70,13 @@ def _csv(sheet: Sheet) -> str:
 
 
 def _markdown(sheet: Sheet) -> str:
-    sides = ["---:" if numeric else ":---" for numeric in _numeric(sheet)]
+    sides = ["---:" if numeric else ":---" for numeric in numeric(sheet)]
     lines = [
         f"**{_markup(clean(caption(sheet)))}**",
         "",
         _bars([_markup(clean(column.titled)) for column in sheet.columns]),
         _bars(sides),
-        *(_bars([_markup(each) for each in row]) for row in _texts(sheet)),
+        *(_bars([_markup(each) for each in row]) for row in texts(sheet)),
         "",
         *(f"- {_markup(clean(note))}" for note in sheet.notes),
     ]
@@ -105,14 +105,14 @@ def to_html(*sheets: Sheet) -> str:
 
 
 def _table(sheet: Sheet) -> str:
-    numeric = _numeric(sheet)
+    numbers = numeric(sheet)
     head = "".join(
         _cell("th", column.titled, is_number)
-        for column, is_number in zip(sheet.columns, numeric, strict=True)
+        for column, is_number in zip(sheet.columns, numbers, strict=True)
     )
     body = "\n".join(
-        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numeric, strict=True))}</tr>"
-        for row in _texts(sheet)
+        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numbers, strict=True))}</tr>"
+        for row in texts(sheet)
     )
     notes = "\n".join(f"<li>{escape(clean(note))}</li>" for note in sheet.notes)
     return f"""<div class="wide">
@@ -184,14 +184,15 @@ def _plain(cell: Cell) -> str:
     )
 
 
-def _texts(sheet: Sheet) -> list[list[str]]:
+def texts(sheet: Sheet) -> list[list[str]]:
+    """All cells as people read them."""
     return [
         [text(cell, column) for cell, column in zip(row, sheet.columns, strict=True)]
         for row in sheet.rows
     ]
 
 
-def _numeric(sheet: Sheet) -> list[bool]:
+def numeric(sheet: Sheet) -> list[bool]:
     """Which columns hold numbers, to be set to the right."""
 
     def holds_numbers(place: int) -> bool:

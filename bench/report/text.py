@@ -15,9 +15,14 @@ def si(value: float, unit: str) -> str:
     """Three figures and an SI prefix: 0.0000000123, "J/hash" -> "12.3 nJ/hash"; value ≥ 0."""
     if value == 0:
         return f"0 {unit}"
-    power = 3 * math.floor(math.log10(float(f"{value:.2e}")) / 3)
-    power = min(max(power, min(PREFIXES)), max(PREFIXES))
+    power = thousands(value)
     return f"{figures(value / 10**power)} {PREFIXES[power]}{unit}"
+
+
+def thousands(value: float) -> int:
+    """The power of ten whose SI prefix suits a value above 0: 0.0000000123 -> -9."""
+    power = 3 * math.floor(math.log10(float(f"{value:.2e}")) / 3)
+    return min(max(power, min(PREFIXES)), max(PREFIXES))
 
 
 def rate(value: float, unit: str) -> str:
