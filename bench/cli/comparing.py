@@ -154,6 +154,8 @@ def _write(
         sheets.append(prices_sheet(found.money, prices.market))
     if sheets:
         write_exports(request.exports, sheets, console)
+    if request.json_out is None:
+        return
     try:
         text = json.dumps(_document(found, prices), indent=2, allow_nan=False)
         write_json(request, f"{text}\n")

@@ -199,10 +199,10 @@ def money_sheet(found: Sequence[Worth], ages: Sequence[Aged], market: MarketProf
         Column("mean", "mean", "kW", optional=True),
         Column("charge", "capital", "1/h of price", optional=True),
         Column("kwh", "earns", "USD/kWh"),
-        Column("kwh_net", "- power", "USD/kWh"),
+        Column("kwh_net", "less power", "USD/kWh"),
         Column("hour", "earns", "USD/h"),
-        Column("hour_net", "- power", "USD/h"),
-        Column("hour_full", "- capital", "USD/h"),
+        Column("hour_net", "less power", "USD/h"),
+        Column("hour_full", "less capital", "USD/h"),
     )
     names = _PriceNames(found)
     rows = tuple(_money(each, names) for each in found)

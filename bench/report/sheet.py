@@ -131,7 +131,8 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     alarms = [clean(cell) for row in sheet.rows for cell in row if isinstance(cell, Alarm)]
     if _width(lines) <= width:
         table = Text(_aligned(lines, words), no_wrap=True)
-        table.highlight_words(alarms, ALARM)
+        if alarms:
+            table.highlight_words(list(dict.fromkeys(alarms)), ALARM)
         return Group(title, table, *notes)
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for left in words:
