@@ -20,7 +20,7 @@ Standing = Literal["baseline", "comparable", "not separable", "not comparable", 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One card in one table, ``why`` for a standing that is neither baseline nor comparable.
+    """One card in one table, ``why`` says what makes it not comparable or not ranked.
 
     The ratios are this card's over the baseline's, with repeatability's 95 % interval; null where
     the two may not be compared, or for the baseline. ``group`` is the letter of cards whose J/unit
@@ -125,7 +125,7 @@ def _separated(row: Row, base: Entry) -> Row:
     found = row.joules_ratio
     if found is None or separable(found.mid, 1.0, row.entry.gain_u, base.gain_u):
         return row
-    return replace(row, standing="not separable", why=("without a wall meter",))
+    return replace(row, standing="not separable")
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:

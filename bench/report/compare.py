@@ -66,16 +66,13 @@ def _run(row: Row) -> str:
 
 
 def _standing(row: Row) -> Cell:
-    why = "; ".join(row.why)
     match row.standing:
         case "comparable":
             return "yes"
         case "not comparable":
-            return Alarm(f"not comparable: {why}")
-        case "not ranked":
-            return f"not ranked: {why}"
+            return Alarm(row.standing)
         case "not separable":
-            return f"not separable {why}"
+            return f"{row.standing} without a wall meter"
     return row.standing
 
 
@@ -107,6 +104,7 @@ def _columns(table: Compared) -> tuple[_Shown, ...]:
         _Shown(RATIO, Column("group", "alike"), lambda r: r.group),
         _Shown(RATIO, Column("rank", "rank"), lambda r: r.rank),
         _Shown(RATIO, Column("standing", "comparable"), _standing),
+        _Shown(FILES, Column("why", "why"), lambda r: "; ".join(r.why) or None),
         _Shown(FILES, Column("codes", "codes"), _codes),
         _Shown(FILES, Column("run_id", "run id"), lambda r: r.entry.record.run_id),
         _Shown(FILES, Column("file", "file"), lambda r: r.entry.file),
@@ -176,10 +174,12 @@ def _all_notes(tables: Sequence[Compared], runs: Runs) -> list[tuple[str, ...]]:
 
 
 def _notes(table: Compared, runs: int) -> Iterator[str]:
-    """What was left out, and why joules are missing."""
+    """What was left out, why a card is held against nothing, and why joules are missing."""
     if runs > len(table.rows):
         yield f"{runs} runs of {len(table.rows)} cards: of each the one that says most."
     for row in table.rows:
+        if row.why:
+            yield f"{row.name}, {row.standing}: {'; '.join(row.why)}."
         if (reason := row.entry.workload.metrics.reason) is not None:
             yield f"{row.name}: {reason}"
     if _quantised(table):
@@ -360,7 +360,9 @@ def _price(what: str, value: Value, unit: str, factor: float = 1.0) -> tuple[Cel
 
 
 def _aged(ages: Sequence[Aged]) -> list[str]:
-    stale = dict.fromkeys(
-        f"{age.what} of {age.as_of}, {age.age_days} days" for age in ages if age.stale
-    )
-    return [f"STALE: {'; '.join(stale)}."] if stale else []
+    """The oldest price; the dates of all stand beside them."""
+    if not ages:
+        return []
+    oldest = max(ages, key=lambda age: age.age_days)
+    stale = " (STALE)" if any(age.stale for age in ages) else ""
+    return [f"Oldest price: {oldest.what} of {oldest.as_of}, {oldest.age_days} days{stale}."]
