@@ -72,7 +72,8 @@ class Entry:
     def tpot_s(self) -> float | None:
         """p99 of the time per output token; null where none was measured."""
         found = self.workload.metrics.tpot_s
-        return None if found is None else found["p99"]
+        p99 = None if found is None else found.get("p99")
+        return float(p99) if isinstance(p99, int | float) else None
 
     @property
     def kl(self) -> float | None:

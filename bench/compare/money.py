@@ -37,7 +37,7 @@ class Worth:
     name: str
     code: UseCode
     what: str
-    model: str | None
+    model: str
     gpu: GpuProfile | None
     token: TokenPrice | None
     rent: RentPrice | None
@@ -127,7 +127,7 @@ def _worth(row: Row, use: Use, world: World, market: MarketProfile) -> Worth:
         name=row.name,
         code=use.code,
         what=use.what,
-        model=None if model is None else model.name,
+        model=str(entry.workload.config.get("model")) if model is None else model.name,
         gpu=entry.gpu,
         token=token_price(market, model) if use.code == "SERVE" else None,
         rent=rent_price(market, entry.gpu) if use.code == "RENT" else None,

@@ -201,6 +201,7 @@ def _json(text: bytes | str) -> Any:
     return found
 
 
+_HOLDERS = (dict, list)
 TOO_DEEP = f"it nests deeper than {MAX_DEPTH}"
 
 
@@ -212,7 +213,7 @@ def _check_depth(found: Any) -> None:
             inner
             for each in level
             for inner in (each.values() if isinstance(each, dict) else each)
-            if isinstance(inner, dict | list)
+            if isinstance(inner, _HOLDERS)
         ]
     if level:
         raise ValueError(TOO_DEEP)

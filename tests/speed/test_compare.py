@@ -25,7 +25,7 @@ def test_the_command(benchmark: Any, tmp_path: Path) -> None:
         record["run_id"] = f"20261123t000000z-{number:06x}"
         record["device"] |= {"uuid": f"GPU-{number}", "name": f"card {number}"}
         files.append(tmp_path / f"{number:03}.json")
-        files[-1].write_text(json.dumps(record), encoding="utf-8")
+        files[-1].write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     command = [sys.executable, "-m", "bench", "compare", *map(str, files)]
 
     def timed() -> float:
