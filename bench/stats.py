@@ -80,6 +80,22 @@ def widen(estimate: Estimate, uncertainties: Sequence[float]) -> Estimate:
     return Estimate(estimate.mid, estimate.mid - half, estimate.mid + half, estimate.n)
 
 
+def ratio_interval(over: Estimate, under: Estimate) -> Estimate | None:
+    """The ratio of two independent estimates above 0 with its 95 % interval.
+
+    On logarithms, from the limits of the two t-intervals alone: the variance of each is recovered
+    from how far its own limit lies (Zou & Donner, Statistics in Medicine 27:1693, 2008). ``n`` is
+    the smaller of theirs. None where an estimate is not above 0; a limit that is not leaves the
+    interval open, which is None too.
+    """
+    if min(over.lo, under.lo) <= 0:
+        return None
+    mid = over.mid / under.mid
+    below = math.hypot(math.log(over.mid / over.lo), math.log(under.hi / under.mid))
+    above = math.hypot(math.log(over.hi / over.mid), math.log(under.mid / under.lo))
+    return Estimate(mid, mid * math.exp(-below), mid * math.exp(above), min(over.n, under.n))
+
+
 def coefficient_of_variation(values: Sequence[float]) -> float | None:
     """Standard deviation over mean of at least two values; None for fewer or a mean of zero."""
     if len(values) < 2:

@@ -12,6 +12,7 @@ import typer
 from bench.cli.all_command import all_command
 from bench.cli.audit_command import audit_command
 from bench.cli.calibrate_command import calibrate_command
+from bench.cli.compare_command import compare_command
 from bench.cli.data_power_command import data_power_command
 from bench.cli.doctor_command import doctor_command
 from bench.cli.gate_command import gate_command
@@ -43,6 +44,7 @@ SHORT = {
     "all": "Hash and infer on one device, and say which earns more.",
     "run": "Run any command under the meter: its joules.",
     "verdict": "Judge stored runs by any market.",
+    "compare": "Stored runs side by side, each card against the first.",
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
     "report": "Stored runs as one HTML file: verdict, charts, tables.",
     "doctor": "Check the shipped profiles.",
@@ -62,6 +64,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "all": all_command,
     "run": run_command,
     "verdict": verdict_command,
+    "compare": compare_command,
     "skus": skus_command,
     "report": report_command,
     "doctor": doctor_command,

@@ -16,6 +16,7 @@ from bench.catalogue import (
     load_model,
     names,
 )
+from bench.cli.bounds import TPOT_S, tpot_bound_s
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.options import LIKE_BATCH
 from bench.cli.output import open_console, write_json
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = "joulemark/skus/1"
-TPOT_MS = 50.0
-LONGEST_S = 60.0
 LIMIT_DAYS: dict[PriceKind, int] = {
     "card": ASIC_LIMIT_DAYS,
     "rent": RENT_LIMIT_DAYS,
@@ -50,7 +49,6 @@ LIMIT_DAYS: dict[PriceKind, int] = {
 }
 """How old a price may be; a card ages as a mining machine does."""
 _MIX = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
-_TPOT = re.compile(r"tpot=([0-9]+\.?[0-9]*)(ms|s)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +152,8 @@ def _bound(request: SkusRequest) -> tuple[int | None, float | None]:
     if request.batch is not None:
         raise Refusal(USAGE, "--batch belongs to --like-for-like; --best-under finds each card's")
     if request.best_under is None:
-        return None, TPOT_MS / 1e3
-    match = _TPOT.fullmatch(request.best_under)
-    bound_s = 0.0 if match is None else float(match[1]) / (1e3 if match[2].lower() == "ms" else 1)
-    if not 0 < bound_s <= LONGEST_S:
-        raise Refusal(USAGE, f"--best-under {request.best_under}: write it as TPOT=50ms")
-    return None, bound_s
+        return None, TPOT_S
+    return None, tpot_bound_s(request.best_under)
 
 
 def _wanted(request: SkusRequest) -> Iterable[str]:

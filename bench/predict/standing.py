@@ -55,14 +55,22 @@ def front(points: Sequence[tuple[float, ...]]) -> list[bool]:
     return [not beaten(point) for point in points]
 
 
-def inseparable(joules: Sequence[float]) -> list[str | None]:
+def separable(one: float, other: float, one_u: float, other_u: float) -> bool:
+    """Whether two J/unit differ by more than the gain errors of their meters combined, 1σ."""
+    return max(one, other) > min(one, other) * (1 + math.hypot(one_u, other_u))
+
+
+def inseparable(joules: Sequence[float], gains: Sequence[float] | None = None) -> list[str | None]:
     """A letter for cards whose J/unit lie within the combined gain error of their group's least.
 
-    Null for a card that stands alone.
+    ``gains`` are each card's own relative standard uncertainty; without, a board sensor's. Null
+    for a card that stands alone.
     """
+    own = [GAIN_U] * len(joules) if gains is None else gains
     groups: list[list[int]] = []
     for index in sorted(range(len(joules)), key=joules.__getitem__):
-        if groups and joules[index] <= joules[groups[-1][0]] * (1 + SEPARABLE):
+        least = groups[-1][0] if groups else index
+        if groups and not separable(joules[index], joules[least], own[index], own[least]):
             groups[-1].append(index)
         else:
             groups.append([index])

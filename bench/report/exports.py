@@ -10,21 +10,26 @@ import csv
 import hashlib
 import io
 import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
 
 from bench.report.foreign import clean
-from bench.report.sheet import Cell, Sheet, caption, text
+from bench.report.sheet import Alarm, Cell, Live, Sheet, caption, text
 
 FORMULA_STARTS = tuple("=+-@＝＋－＠\t\r\n")
 """What makes a spreadsheet read text as a formula, full-width forms too."""
 XLSX_PIP = 'pip install "joulemark[report]"'
+FIRST_ROW = 2
+"""Of a worksheet, below caption and headings; counted from 0."""
+_REFERENCE = re.compile(r"\{([^{}]+)\}")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~])")
 _STYLE = """
-:root { color-scheme: light dark; --line: #bbb; --ink: #111; --paper: #fff; --band: #f3f3f3; }
+:root { color-scheme: light dark; --line: #bbb; --ink: #111; --paper: #fff; --band: #f3f3f3;
+  --alarm: #b00020; }
 @media (prefers-color-scheme: dark) {
-  :root { --line: #555; --ink: #eee; --paper: #161616; --band: #222; }
+  :root { --line: #555; --ink: #eee; --paper: #161616; --band: #222; --alarm: #ff8a80; }
 }
 body { color: var(--ink); background: var(--paper); font: 14px/1.4 system-ui, sans-serif;
   margin: 1.5rem; }
@@ -34,6 +39,7 @@ caption { text-align: left; font-weight: 600; padding-bottom: .5rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 .number { text-align: right; white-space: nowrap; }
+.alarm { color: var(--alarm); font-weight: 600; }
 tbody tr:nth-child(even) { background: var(--band); }
 ul { padding-left: 1.2rem; max-width: 60rem; }
 @media print {
@@ -76,7 +82,7 @@ def _markdown(sheet: Sheet) -> str:
         "",
         _bars([_markup(clean(column.titled)) for column in sheet.columns]),
         _bars(sides),
-        *(_bars([_markup(each) for each in row]) for row in texts(sheet)),
+        *(_bars([*map(_marked, row, shown)]) for row, shown in _pairs(sheet)),
         "",
         *(f"- {_markup(clean(note))}" for note in sheet.notes),
     ]
@@ -111,8 +117,7 @@ def _table(sheet: Sheet) -> str:
         for column, is_number in zip(sheet.columns, numbers, strict=True)
     )
     body = "\n".join(
-        f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, numbers, strict=True))}</tr>"
-        for row in texts(sheet)
+        f"<tr>{''.join(map(_data, row, shown, numbers))}</tr>" for row, shown in _pairs(sheet)
     )
     notes = "\n".join(f"<li>{escape(clean(note))}</li>" for note in sheet.notes)
     return f"""<div class="wide">
@@ -140,11 +145,12 @@ def to_xlsx(*sheets: Sheet) -> bytes:
     with xlsxwriter.Workbook(out, asis) as book:
         book.set_properties({"created": datetime(2000, 1, 1)})  # the same table is the same file
         for number, sheet in enumerate(sheets, 1):
-            _fill(book, book.add_worksheet(f"table {number}"), sheet)
+            page = book.add_worksheet(sheet.name or f"table {number}")
+            _fill(book, page, sheet, _resolver(sheets, sheet))
     return out.getvalue()
 
 
-def _fill(book: Any, page: Any, sheet: Sheet) -> None:
+def _fill(book: Any, page: Any, sheet: Sheet, resolve: Callable[[Live, int], str]) -> None:
     """Caption, headings, rows, notes, from the top."""
     bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
     page.write_string(0, 0, clean(caption(sheet)), book.add_format({"bold": True}))
@@ -153,17 +159,45 @@ def _fill(book: Any, page: Any, sheet: Sheet) -> None:
         page.set_column(place, place, max(10, min(28, len(column.titled))))
     number = book.add_format({"num_format": "#,##0.####"})
     small = book.add_format({"num_format": "0.00E+00"})
-    for line, row in enumerate(sheet.rows, 2):
+    alarm = book.add_format({"bold": True, "font_color": "#B00020"})
+    for line, row in enumerate(sheet.rows, FIRST_ROW):
         for place, cell in enumerate(row):
             if isinstance(cell, bool):
                 page.write_string(line, place, "yes" if cell else "no")
             elif isinstance(cell, str):
-                page.write_string(line, place, clean(cell))
+                look = alarm if isinstance(cell, Alarm) else None
+                page.write_string(line, place, clean(cell), look)
+            elif isinstance(cell, Live):
+                look = small if _tiny(cell) else number
+                page.write_formula(line, place, resolve(cell, line), look, float(cell))
             elif cell is not None:
                 page.write_number(line, place, cell, small if _tiny(cell) else number)
-    page.freeze_panes(2, 1)
-    for line, note in enumerate(sheet.notes, len(sheet.rows) + 3):
+    page.freeze_panes(FIRST_ROW, 1)
+    for line, note in enumerate(sheet.notes, len(sheet.rows) + FIRST_ROW + 1):
         page.write_string(line, 0, clean(note))
+
+
+def _resolver(sheets: Sequence[Sheet], here: Sheet) -> Callable[[Live, int], str]:
+    """What turns a formula's references into addresses: of its own row, or of a named sheet."""
+    from xlsxwriter.utility import xl_rowcol_to_cell
+
+    named = {sheet.name: sheet for sheet in sheets if sheet.name is not None}
+
+    def place(sheet: Sheet, key: str) -> int:
+        return [column.key for column in sheet.columns].index(key)
+
+    def resolve(cell: Live, line: int) -> str:
+        def address(found: re.Match[str]) -> str:
+            *away, key = found[1].split(".")
+            if not away:
+                return str(xl_rowcol_to_cell(line, place(here, key)))
+            sheet = named[away[0]]
+            row = FIRST_ROW + sheet.row_names.index(away[1])
+            return f"{sheet.name}!{xl_rowcol_to_cell(row, place(sheet, key), True, True)}"
+
+        return f"={_REFERENCE.sub(address, cell.formula)}"
+
+    return resolve
 
 
 def defused(foreign: str) -> str:
@@ -192,6 +226,19 @@ def texts(sheet: Sheet) -> list[list[str]]:
     ]
 
 
+def _pairs(sheet: Sheet) -> Iterator[tuple[tuple[Cell, ...], list[str]]]:
+    """Each row with its cells as people read them."""
+    yield from zip(sheet.rows, texts(sheet), strict=True)
+
+
+def _marked(cell: Cell, shown: str) -> str:
+    return f"**{_markup(shown)}**" if isinstance(cell, Alarm) else _markup(shown)
+
+
+def _data(cell: Cell, shown: str, is_number: bool) -> str:
+    return _cell("td", shown, is_number, alarm=isinstance(cell, Alarm))
+
+
 def numeric(sheet: Sheet) -> list[bool]:
     """Which columns hold numbers, to be set to the right."""
 
@@ -212,8 +259,8 @@ def _bars(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(tag: str, inside: str, is_number: bool) -> str:
-    kind = ' class="number"' if is_number else ""
+def _cell(tag: str, inside: str, is_number: bool, *, alarm: bool = False) -> str:
+    kind = ' class="alarm"' if alarm else ' class="number"' if is_number else ""
     return f"<{tag}{kind}>{escape(clean(inside))}</{tag}>"
 
 

@@ -17,12 +17,38 @@ from bench.verdict.sentence import figures
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Cell = str | float | bool | None
 NONE = "–"
 SMALLEST, LARGEST = 1e-3, 1e7
 """Beyond these a number is written with an exponent."""
+ALARM = "bold red"
 TURNED = 3
 """Up to so many rows are turned on their side where they are too wide."""
+
+
+class Live(float):
+    """A number and the spreadsheet formula that gives it.
+
+    In ``formula`` ``{column}`` is a cell of the same row and ``{sheet.row.column}`` one of the
+    sheet and row of those names.
+    """
+
+    __slots__ = ("formula",)
+    formula: str
+
+    def __new__(cls, number: float, formula: str) -> Live:
+        """The number, which is what the formula must give."""
+        made = super().__new__(cls, number)
+        made.formula = formula
+        return made
+
+
+class Alarm(str):
+    """Text that is shown in red where there are colours."""
+
+    __slots__ = ()
+
+
+Cell = str | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +74,8 @@ class Column:
 class Sheet:
     """A table: ``boundary`` is where its joules and its money per joule stand.
 
-    ``rows`` are as long as ``columns``; null is unknown. ``notes`` stand below.
+    ``rows`` are as long as ``columns``; null is unknown. ``notes`` stand below. By ``name`` and
+    ``row_names`` formulas of other sheets find its cells.
     """
 
     title: str
@@ -56,6 +83,8 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    name: str | None = None
+    row_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
@@ -99,13 +128,17 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
         words = [True, *(False for _ in lines[0][1:])]
     notes = [Text(clean(note)) for note in sheet.notes]
     title = Text(clean(caption(sheet)), style="bold")
+    alarms = [clean(cell) for row in sheet.rows for cell in row if isinstance(cell, Alarm)]
     if _width(lines) <= width:
-        return Group(title, Text(_aligned(lines, words), no_wrap=True), *notes)
+        table = Text(_aligned(lines, words), no_wrap=True)
+        if alarms:
+            table.highlight_words(list(dict.fromkeys(alarms)), ALARM)
+        return Group(title, table, *notes)
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for left in words:
         grid.add_column(justify="left" if left else "right", overflow="fold")
     for line in lines:
-        grid.add_row(*map(Text, line))
+        grid.add_row(*(Text(cell, style=ALARM if cell in alarms else "") for cell in line))
     return Group(title, grid, *notes)
 
 

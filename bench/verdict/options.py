@@ -215,15 +215,15 @@ def _serve(
     model: ModelConfig | None,
 ) -> Use:
     price = token_price(market, model)
-    in_per_out = _in_per_out(load.record.config)
+    inputs = in_per_out(load.record.config)
     one = world.constant(INPUTS["token"].factor)
-    at_one = tokens_usd_per_s(load.units_per_s, in_per_out, one, one, world.constant(1.0))
+    at_one = tokens_usd_per_s(load.units_per_s, inputs, one, one, world.constant(1.0))
     earned = at_one
     if price is not None:
         inward = spread(price.in_usd_per_token, world.token_draw)
         outward = spread(price.out_usd_per_token, world.token_draw)
         whole = world.constant(1.0)
-        earned = tokens_usd_per_s(load.units_per_s, in_per_out, inward, outward, whole)
+        earned = tokens_usd_per_s(load.units_per_s, inputs, inward, outward, whole)
     return Use(
         code="SERVE",
         what=_as_tokens(load.record, model),
@@ -235,7 +235,7 @@ def _serve(
         idle_w=idle_w,
         wall_factor=_wall_factor(load, world),
         price="token",
-        now=None if price is None else _blended(price, in_per_out) / INPUTS["token"].factor,
+        now=None if price is None else _blended(price, inputs) / INPUTS["token"].factor,
     )
 
 
@@ -276,16 +276,16 @@ def _sold_as_tokens(records: Sequence[WorkloadRecord]) -> WorkloadRecord | None:
     return None
 
 
-def _in_per_out(config: JsonObject) -> float:
+def in_per_out(config: JsonObject) -> float:
     """Prompt tokens sold with each generated one: those of the request mix, else none."""
     mix = config.get("mix")
     return mix["in_tokens"] / mix["out_tokens"] if mix else 0.0
 
 
-def _blended(price: TokenPrice, in_per_out: float) -> float:
+def _blended(price: TokenPrice, inputs: float) -> float:
     """USD per token, prompt and generated ones counted alike, as one price for both would be."""
     inward, outward = price.in_usd_per_token.value, price.out_usd_per_token.value
-    return (in_per_out * inward + outward) / (in_per_out + 1)
+    return (inputs * inward + outward) / (inputs + 1)
 
 
 def _as_tokens(record: WorkloadRecord, model: ModelConfig | None) -> str:

@@ -64,10 +64,10 @@ def _alike(
         return False
     lengths = [(mixes[0][name], mixes[1][name]) for name in ("in_tokens", "out_tokens")]
     near = all(abs(a - b) <= ALIKE * max(a, b) for a, b in lengths)
-    return near and _model(record, engine) == _model(other, loop)
+    return near and model_of(record, engine) == model_of(other, loop)
 
 
-def _model(record: RunRecord, workload: WorkloadRecord) -> str:
+def model_of(record: RunRecord, workload: WorkloadRecord) -> str:
     """By its id, which a price would belong to; by name where it has none."""
     model = record.profiles.model
     return str(model.model_id) if model and model.model_id else str(workload.config.get("model"))
