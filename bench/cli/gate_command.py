@@ -60,7 +60,7 @@ def gate_command(
     markdown: options.Markdown = None,
     no_color: options.NoColor = False,
 ) -> int:
-    """Compare with a baseline, in 0 ok, 10 regression, 11 not comparable, 12 inconclusive."""
+    """Compare with a baseline: exit 10 regression, 11 not comparable, 12 inconclusive."""
     from bench.cli.gated import GateRequest, checked
 
     request = checked(

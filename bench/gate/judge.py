@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.records.run import Estimate
-from bench.stats import coefficient_of_variation, slow_error, standard_error
+from bench.stats import (
+    coefficient_of_variation,
+    correlation_of_neighbours,
+    slow_error,
+    standard_error,
+)
 
 Verdict = Literal["ok", "regression", "not comparable", "inconclusive"]
 FEWEST_BLOCKS = 3
@@ -45,11 +50,12 @@ def judge(
 ) -> Judged:
     """The verdict on positive block values of both sides, each in time order.
 
-    Welch's t on logarithms (Biometrika 34:28, 1947) with errors that slow drift does not fool; of
-    that error and s/√B the larger counts. With the bounds of the loss at ``confidence``:
-    a regression where even the lower one is beyond the limit, ok where the upper one is within.
-    Where an unchanged head could not have been told from the limit, that is where the interval's
-    half is over half the limit, nothing is ok, and a regression must hold at
+    Welch's t on logarithms (Biometrika 34:28, 1947) with errors that slow drift does not fool, its
+    correlation taken from both sides; of that error and s/√B the larger counts. With the bounds
+    of the loss at ``confidence``: a regression where even the lower one is beyond the limit, ok
+    where the upper one is within. Where an unchanged head could not have been told from the
+    limit, that is where half the interval is over half the limit, nothing is ok, and a
+    regression must hold at
     1 − (1 − confidence) / (5 · figures).
     """
     spread = (coefficient_of_variation(base), coefficient_of_variation(head))
@@ -77,13 +83,13 @@ def judge(
 
 def _change(base: Sequence[float], head: Sequence[float]) -> tuple[float, float, float]:
     """Logarithm of head over base, its standard error, and the degrees of freedom."""
-    means, variances, each = [], [], []
-    for values in (base, head):
-        logs = [math.log(value) for value in values]
-        error, degrees = slow_error(logs)
-        means.append(math.fsum(logs) / len(logs))
-        variances.append(max(error, standard_error(logs)) ** 2)
-        each.append(degrees)
+    sides = [[math.log(value) for value in values] for values in (base, head)]
+    correlation = correlation_of_neighbours(*sides)
+    means = [math.fsum(logs) / len(logs) for logs in sides]
+    errors = [
+        max(slow_error(logs, correlation), (standard_error(logs), len(logs) - 1)) for logs in sides
+    ]
+    variances, each = [error**2 for error, _ in errors], [degrees for _, degrees in errors]
     whole = math.fsum(variances)
     weights = [v * v / k for v, k in zip(variances, each, strict=True)]
     degrees_both = whole * whole / math.fsum(weights) if whole > 0 else float(sum(each))

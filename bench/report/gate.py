@@ -8,6 +8,7 @@ from bench.gate.compare import Finding, Findings
 from bench.records.run import Boundary
 from bench.report.junit import Case
 from bench.report.sheet import Cell, Column, Sheet
+from bench.report.text import per_unit, rate
 
 HOW = "change: one-sided bounds from the variation of the blocks, which tells nothing of other runs"
 FINDS = "finds: the smallest loss that so much noise lets be found"
@@ -18,8 +19,8 @@ def gated(found: Findings, boundary: Boundary) -> Sheet:
     columns = (
         Column("workload", "workload"),
         Column("metric", "figure"),
-        Column("before", "before", digits=4),
-        Column("now", "now", digits=4),
+        Column("before", "before"),
+        Column("now", "now"),
         Column("change", "change", "%", 3),
         Column("low", "from", "%", 3),
         Column("high", "to", "%", 3),
@@ -54,10 +55,17 @@ def _row(each: Finding) -> tuple[Cell, ...]:
     )
     return (
         each.workload,
-        f"{each.metric.replace('unit', each.unit)}",
-        each.before,
-        each.now,
+        each.metric,
+        _figure(each, each.before),
+        _figure(each, each.now),
         *change,
         None if each.finds is None else 100 * each.finds,
         each.verdict,
     )
+
+
+def _figure(each: Finding, value: float | None) -> str | None:
+    if value is None:
+        return None
+    shown = rate if each.metric == "units_per_s" else per_unit
+    return shown(value, each.unit)
