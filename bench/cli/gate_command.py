@@ -11,7 +11,7 @@ from bench.cli import options
 
 Run = Annotated[
     Path | None,
-    typer.Argument(metavar="[RUN.json]", help="A record, or what pytest --benchmark-json wrote."),
+    typer.Argument(metavar="RUN.json", help="A record, or what pytest --benchmark-json wrote."),
 ]
 Audit = Annotated[
     bool,

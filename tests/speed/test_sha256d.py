@@ -31,7 +31,8 @@ def test_numba_cpu(scanner: CpuScanner, joule_benchmark: Any) -> None:
     first = REAL_NONCE - count + 1
     found = joule_benchmark(scan, scanner, headers, first, count, MASK)
     assert found[-1] == [REAL_NONCE]
-    joule_benchmark.extra_info["hashes_per_s"] = count * scanner.midstates / joule_benchmark.stats["median"]
+    hashes = count * scanner.midstates
+    joule_benchmark.extra_info["hashes_per_s"] = hashes / joule_benchmark.stats["median"]
 
 
 @pytest.mark.benchmark(group=GROUP)
