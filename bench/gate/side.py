@@ -13,8 +13,29 @@ from bench.records.run import Boundary, DeviceFacts, MeterFacts, WorkloadRecord
 
 Metric = Literal["units_per_s", "joules_per_unit"]
 KIND = "device kind"
-UNSETTLED = frozenset({"limit", "seed", "nonce", "url"})
-"""Parts of a configuration that change with the code or with each run, not with what is asked."""
+ASKED = (
+    "kernel",
+    "variant",
+    "simulator",
+    "model",
+    "weights",
+    "precision",
+    "batch",
+    "context",
+    "steps",
+    "prompt",
+    "output",
+    "mix",
+    "slo_tpot_s",
+    "threads",
+    "api",
+    "load",
+    "concurrency",
+    "rate_hz",
+    "exact_output",
+)
+"""Parts of a configuration that say what is measured; the others follow from the code or the run,
+such as how many nonces a launch takes at the speed found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +100,12 @@ def _device(device: DeviceFacts) -> JsonObject:
 
 
 def _gauges(work: WorkloadRecord, meter: MeterFacts) -> Iterator[Gauge]:
-    settled = {key: value for key, value in work.config.items() if key not in UNSETTLED}
     asked: JsonObject = {
         "backend": work.backend,
         "tier": work.tier,
         "unit": work.unit,
         "data": work.data_profile,
-        **settled,
+        **{key: work.config[key] for key in ASKED if key in work.config},
     }
     blocks = work.windows
     rates = tuple(w.units / (w.end_s - w.start_s) for w in blocks)

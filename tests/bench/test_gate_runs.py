@@ -131,6 +131,14 @@ def test_another_card_or_limit_is_not_comparable(  # noqa: PLR0917 - fixtures an
     assert gate(other, "--any-device")[0] == 0
 
 
+def test_what_a_run_finds_for_itself_keeps_nothing_apart(gate, runs, tmp_path):
+    def tuned(document):
+        found = {"launch_nonces": 17985, "seed": 3, "base_header_hex": "00", "share_bits": 15}
+        document["workloads"][0]["config"].update(found)
+
+    assert gate(edited(runs, tmp_path, "tuned", tuned))[0] == 0
+
+
 def test_another_batch_is_not_comparable_and_the_rest_still_judged(gate, runs, tmp_path):
     def smaller(document):
         document["workloads"][1]["config"]["batch"] = 8
