@@ -368,6 +368,22 @@ class Meter(Metered):
             part._stretch = Stretch(start_s, end_s, start_s, end_s)
             self._windows.append(part)
 
+    @property
+    def device(self) -> DeviceFacts:
+        """The device whose joules they are; RuntimeError before the meter is entered."""
+        self._check_entered()
+        return self._device
+
+    @property
+    def instrument(self) -> MeterFacts:
+        """What reads them; RuntimeError before the meter is entered."""
+        self._check_entered()
+        return self._facts
+
+    def _check_entered(self) -> None:
+        if not self._entered:
+            raise RuntimeError("device and instrument are known once the meter is entered")
+
     def _keep(self, stretch: Stretch) -> None:
         self._stretch = stretch
 

@@ -26,39 +26,55 @@ def t_quantile(degrees: int) -> float:
 def series_interval(values: Sequence[float]) -> Estimate | None:
     """Mean of block means **in time order** with a 95 % interval that slow drift does not fool.
 
+    t times the error of ``slow_error``; None for fewer than two values.
+    """
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    error, degrees = slow_error(values)
+    half = t_quantile(degrees) * error
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def slow_error(values: Sequence[float], correlation: float | None = None) -> tuple[float, int]:
+    """Standard error of the mean of at least two values in time order, and its degrees of freedom.
+
     Blocks of one workload drift together (temperature, fan, clocks), so s/√B is too small. The
     variance of the mean is taken from the K slowest cosines of the series instead, with t(K)
     (the equal-weighted cosine estimate of Lazarus, Lewis, Stock and Watson, J. Business & Economic
     Statistics 36:541, 2018), each scaled by what it would be under the AR(1) correlation that the
     series shows (lag 1, corrected for its bias, (1+3r)/B: Kendall, Biometrika 41:403, 1954;
     negative values count as none). K is 0.4·B and at least 3: over all B−1 cosines and without
-    correlation it would be t(0.975, B−1)·s/√B exactly. None for fewer than two values.
+    correlation an interval would be t(0.975, B−1)·s/√B exactly. ``correlation`` (lag 1) is given
+    where more than this series tells of it.
     """
     count = len(values)
-    if count < 2:
-        return None
     mean = math.fsum(values) / count
     off = np.asarray(values, float) - mean
     kept = min(count - 1, max(LEAST_COSINES, round(COSINES_PER_BLOCK * count)))
     place = np.outer(np.arange(1, kept + 1), np.arange(count) + 0.5)
     cosines = np.sqrt(2 / count) * np.cos(np.pi / count * place)
     apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    correlation = correlation_of_neighbours(values) ** apart
-    expected = np.sum((cosines @ correlation) * cosines) / (np.sum(correlation) / count)
+    lag_1 = correlation_of_neighbours(values) if correlation is None else correlation
+    alike = lag_1**apart
+    expected = np.sum((cosines @ alike) * cosines) / (np.sum(alike) / count)
     variance = float(np.sum((cosines @ off) ** 2) / expected)
-    half = t_quantile(kept) * math.sqrt(variance / count)
-    return Estimate(mean, mean - half, mean + half, count)
+    return math.sqrt(variance / count), kept
 
 
-def correlation_of_neighbours(values: Sequence[float]) -> float:
-    """Lag-1 autocorrelation of a short series, bias corrected, within 0 … 0.9."""
+def correlation_of_neighbours(*series: Sequence[float]) -> float:
+    """Lag-1 autocorrelation of short series that behave alike, bias corrected, within 0 … 0.9."""
+    return min(max(sum(map(_lag_1, series)) / len(series), 0.0), MOST_CORRELATION)
+
+
+def _lag_1(values: Sequence[float]) -> float:
     count = len(values)
     off = np.asarray(values, float) - math.fsum(values) / count
     spread = float(off @ off)
     if spread == 0:
         return 0.0
     seen = float(off[1:] @ off[:-1]) / spread
-    return min(max(seen + (1 + 3 * seen) / count, 0.0), MOST_CORRELATION)
+    return seen + (1 + 3 * seen) / count
 
 
 def standard_error(values: Sequence[float]) -> float:

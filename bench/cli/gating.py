@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,53 +9,30 @@ from typing import TYPE_CHECKING
 
 from bench.cli.audited import MAX_BYTES, BadAudit, document, read_document, shipped
 from bench.cli.auditing import audited
-from bench.cli.exporting import Exports, check_outputs, write_exports
-from bench.cli.output import open_console, write_json, write_whole
+from bench.cli.gated import GateRequest, put, write_findings
+from bench.cli.output import open_console
 from bench.cli.refusal import (
     BAD_FILE,
     NOT_COMPARABLE,
     OK,
     REGRESSION,
-    STORAGE,
-    USAGE,
     Refusal,
 )
 from bench.cli.request import check_writable
 from bench.machine import legible
 from bench.records.audit import AuditRow
 from bench.report.audit import Change, changes, spared
-from bench.report.junit import Case, to_junit
+from bench.report.junit import Case
 from bench.report.screen import say
-from bench.report.sheet import terminal
-from bench.store import StoreError
+from bench.report.sheet import Sheet, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCHEMA = "joulemark/gate/1"
 COUNTS = ("instructions", "alu", "fma_slots")
 RESOURCES = ("registers", "stack_bytes", "spill_bytes", "memory", "other")
 MAX_COUNTS = 0.01
 """By how much an instruction count may grow unless --max-regress says otherwise."""
-MOST_PERCENT = 1000.0
-
-
-@dataclass(frozen=True, slots=True)
-class GateRequest:
-    """The options of ``bench gate`` as given; ``max_regress`` in percent."""
-
-    audit: bool
-    baseline: Path | None
-    max_regress: float | None
-    json_out: str | None
-    junit: Path | None
-    markdown: Path | None
-    no_color: bool
-
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +54,13 @@ class Comparison:
 
 def run_gate(request: GateRequest) -> int:
     """Everything ``bench gate`` does; raises Refusal with the status that fits."""
-    _check(request)
     console = open_console(request)
     baseline = _baseline(request.baseline)
     rows = audited(None, "all", console)
     if baseline is None:
         return _first(request, rows, console)
-    counts, resources = _allowed(request)
+    given = request.regress
+    counts, resources = (MAX_COUNTS, 0.0) if given is None else (given, given)
     found = compare(baseline, rows, counts=counts, resources=resources)
     sheet = changes(
         found.changes,
@@ -97,8 +71,7 @@ def run_gate(request: GateRequest) -> int:
         console.print(terminal(sheet, console.width))
     for line in _lines(found, len(rows)):
         say(console, line)
-    _write(request, found)
-    write_exports(Exports(markdown=request.markdown), [sheet], console)
+    _write(request, found, [sheet], console)
     return found.status
 
 
@@ -143,36 +116,6 @@ def _changes(before: AuditRow, after: AuditRow, allowed: dict[str, float]) -> It
             yield Change(before.kernel, before.architecture, counter, was, now, more)
 
 
-def _check(request: GateRequest) -> None:
-    if not request.audit:
-        text = "give --audit: the machine code of the hash kernels is what can be gated"
-        raise Refusal(USAGE, text)
-    percent = request.max_regress
-    if percent is not None and not (math.isfinite(percent) and 0 <= percent <= MOST_PERCENT):
-        text = f"use percent from 0 to {MOST_PERCENT:g}"
-        raise Refusal(USAGE, f"--max-regress {percent:g}: {text}")
-    inputs = [] if request.baseline is None else [request.baseline]
-    check_outputs(Exports(markdown=request.markdown), request.json_out, inputs)
-    if request.json_out not in (None, "-"):
-        check_writable("--json", Path(str(request.json_out)))
-    if request.junit is not None:
-        _check_junit(request.junit, [*inputs, request.markdown, request.json_out])
-
-
-def _check_junit(path: Path, others: Sequence[Path | str | None]) -> None:
-    """A file of its own that can be written."""
-    check_writable("--junit", path)
-    if os.path.realpath(path) in {os.path.realpath(each) for each in others if each is not None}:
-        text = "is another file of this command too; name another file"
-        raise Refusal(USAGE, f"--junit {legible(str(path))}: {text}")
-
-
-def _allowed(request: GateRequest) -> tuple[float, float]:
-    if request.max_regress is None:
-        return MAX_COUNTS, 0.0
-    return request.max_regress / 100, request.max_regress / 100
-
-
 def _baseline(path: Path | None) -> Sequence[AuditRow] | None:
     """The rows to hold against; None where the file named is still to be written."""
     if path is None:
@@ -197,9 +140,10 @@ def _baseline(path: Path | None) -> Sequence[AuditRow] | None:
 def _first(request: GateRequest, rows: Sequence[AuditRow], console: Console) -> int:
     """There is nothing to compare with yet: today's counts become the baseline."""
     assert request.baseline is not None, "the shipped audit is always there"
-    _put(request.baseline, document(rows), "--baseline")
+    put(request.baseline, document(rows), "--baseline")
     say(console, f"Saved {legible(str(request.baseline))}: {len(rows)} kernels, to compare with")
-    _write(request, compare(rows, rows, counts=0.0, resources=0.0))
+    found = compare(rows, rows, counts=0.0, resources=0.0)
+    _write(request, found, [changes(found.changes, "written now")], console)
     return OK
 
 
@@ -219,25 +163,13 @@ def _lines(found: Comparison, count: int) -> Iterator[str]:
         yield f"ok: {count} kernels, none beyond the baseline{better}"
 
 
-def _write(request: GateRequest, found: Comparison) -> None:
+def _write(
+    request: GateRequest, found: Comparison, sheets: Sequence[Sheet], console: Console
+) -> None:
     data = {
-        "schema": SCHEMA,
         "exit_status": found.status,
         "changes": [asdict(each) for each in found.changes],
         "not_comparable": found.apart,
         "not_in_baseline": found.fresh,
     }
-    try:
-        write_json(request, json.dumps(data, indent=2) + "\n")
-    except StoreError as error:
-        raise Refusal(STORAGE, str(error)) from error
-    if request.junit is not None:
-        _put(request.junit, to_junit("bench gate --audit", found.cases), "--junit")
-
-
-def _put(path: Path, text: str | bytes, option: str) -> None:
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        why = f"cannot write {legible(str(path))}: {error.strerror}"
-        raise Refusal(STORAGE, f"{why}; name another file with {option}") from error
+    write_findings(request, data, sheets, console, suite="bench gate --audit", cases=found.cases)

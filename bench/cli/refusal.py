@@ -14,6 +14,7 @@ BAD_FILE = 8
 INVALID = 9
 REGRESSION = 10
 NOT_COMPARABLE = 11
+INCONCLUSIVE = 12
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault

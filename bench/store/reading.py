@@ -68,6 +68,14 @@ def load(path: Path) -> RunRecord:
     return record
 
 
+def load_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, whatever it says; BadRecord when it holds none."""
+    try:
+        return _object(_json(_text(path)))
+    except ValueError as error:
+        raise BadRecord(str(path), None, f"is no record: {error}", GIVE_A_RECORD) from None
+
+
 def find_journal(path: Path, run_id: str) -> Path | None:
     """The journal beside a record, compressed or not; beside what it links to, if it is a link."""
     names = (f"{run_id}{JOURNAL_SUFFIX}.gz", f"{run_id}{JOURNAL_SUFFIX}")

@@ -147,7 +147,7 @@ def test_foreign_text_cannot_break_the_xml():
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        ((), 2, "give --audit"),
+        ((), 2, "nothing to gate: give RUN.json"),
         (("--audit", "--max-regress", "-1"), 2, "--max-regress -1"),
         (("--audit", "--max-regress", "nan"), 2, "--max-regress nan"),
         (("--audit", "--baseline", "bad.json"), 8, "bad.json: is no audit"),

@@ -24,7 +24,7 @@ def workload() -> DecodeWorkload:
 
 
 @pytest.mark.benchmark(group="decode: one row, 16 tokens after 128")
-def test_cached(workload: DecodeWorkload, benchmark: Any) -> None:
+def test_cached(workload: DecodeWorkload, joule_benchmark: Any) -> None:
     session = workload._session
     assert session is not None
 
@@ -33,15 +33,15 @@ def test_cached(workload: DecodeWorkload, benchmark: Any) -> None:
         for _ in range(STEPS):
             session.step()
 
-    benchmark(decode)
-    benchmark.extra_info["tokens_per_s"] = STEPS / benchmark.stats["mean"]
+    joule_benchmark(decode)
+    joule_benchmark.extra_info["tokens_per_s"] = STEPS / joule_benchmark.stats["mean"]
 
 
 @pytest.mark.benchmark(group="decode: one row, 16 tokens after 128")
-def test_uncached(workload: DecodeWorkload, benchmark: Any) -> None:
+def test_uncached(workload: DecodeWorkload, joule_benchmark: Any) -> None:
     session = workload._session
     assert session is not None
     decoder, prompt = session.decoder, workload._prompts[0]
     with torch.inference_mode():
-        benchmark(reference.greedy, decoder.config, decoder.named_weights(), prompt, STEPS)
-    benchmark.extra_info["tokens_per_s"] = STEPS / benchmark.stats["mean"]
+        joule_benchmark(reference.greedy, decoder.config, decoder.named_weights(), prompt, STEPS)
+    joule_benchmark.extra_info["tokens_per_s"] = STEPS / joule_benchmark.stats["mean"]
