@@ -14,9 +14,10 @@ from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import BAD_FILE, OK, STORAGE, USAGE, Refusal
 from bench.machine import legible
+from bench.records.listed import Row
 from bench.report.runs import account, lines
 from bench.report.screen import say
-from bench.store import BadRecord, Row, Shelf, StoreError, in_folder, load, shelve, to_json
+from bench.store import BadRecord, Shelf, StoreError, in_folder, load, shelve, to_json
 
 SCHEMA = "joulemark/list/1"
 DAYS = re.compile(r"([0-9]{1,5})d")

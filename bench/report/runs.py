@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.records.listed import Row, Work
 from bench.records.record import RunRecord
 from bench.report.foreign import clean
 from bench.report.screen import say
@@ -14,8 +15,6 @@ from bench.report.text import per_unit, rate
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from bench.store import Row, Work
 
 HEADINGS = ("run", "date", "device", "grade", "status", "verdict", "workload", "rate", "energy")
 OPTIONAL = (1, 3)

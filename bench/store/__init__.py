@@ -13,7 +13,7 @@ from bench.store.cache import (
 )
 from bench.store.errors import BadRecord, Busy, StoreError
 from bench.store.journal import Journal, new_run_id
-from bench.store.listing import Row, Shelf, Work, in_folder, journals, read_row, shelve
+from bench.store.listing import Shelf, in_folder, journals, shelve
 from bench.store.lock import device_lock, lock_folder
 from bench.store.migration import migrate
 from bench.store.reading import StoredJournal, find_journal, load, load_journal, read_journal
@@ -25,11 +25,9 @@ __all__ = [
     "Busy",
     "Journal",
     "Recovered",
-    "Row",
     "Shelf",
     "StoreError",
     "StoredJournal",
-    "Work",
     "cache_dir",
     "device_lock",
     "find_journal",
@@ -42,7 +40,6 @@ __all__ = [
     "migrate",
     "new_run_id",
     "read_journal",
-    "read_row",
     "recover",
     "remember_kernel",
     "remember_setup",

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.records.listed import Row, Work
 from bench.records.record import SCHEMA
 from bench.records.run import DeviceKind, GradeName, Status
 from bench.store.errors import BadRecord, OtherFormat
@@ -21,32 +22,6 @@ from bench.store.reading import RESTORE, RUN_ID, read_text, record_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One workload of a run: units/s and J/unit, null where they are not known."""
-
-    name: str
-    unit: str
-    units_per_s: float | None
-    joules_per_unit: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record as a list shows it; ``verdict`` is its code, and ``codes`` are of its validity."""
-
-    file: str
-    run_id: str
-    started_at: str
-    kind: DeviceKind
-    device: str
-    grade: GradeName
-    status: Status
-    codes: tuple[str, ...]
-    verdict: str
-    works: tuple[Work, ...]
 
 
 @dataclass(frozen=True, slots=True)
