@@ -40,8 +40,12 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("x", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(cannot_write(folder, error)) from error
+        try:
             sync_folder(folder)
         except OSError as error:
+            self.__exit__()
             raise StoreError(cannot_write(folder, error)) from error
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

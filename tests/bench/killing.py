@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import bench
@@ -103,7 +104,9 @@ def main(folder, journal, kills, seed):
     lasted_s = time.monotonic() - begun
     assert (status, committed) == (0, True)
     saved, killed = {"whole-run"}, 0
-    for number in range(kills):
+    for number in count():
+        if killed == kills:
+            break
         run_id = f"run-{number:05d}"
         kind = draw.choice(["fact", "touch", "touch", None])
         fate = Fate(kind, draw.randint(1, steps[kind]) if kind else 0)
@@ -131,6 +134,7 @@ def findings(folder, template, saved):
         "lost": len(saved - stand),
         "torn": torn,
         "changed": changed,
+        "begun": len(outcomes),
         "rebuilt": outcomes.count("recovered"),
         "empty": outcomes.count("of no run"),
         "records": len(records),
