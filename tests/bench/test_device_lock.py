@@ -14,7 +14,7 @@ from bench.store import lock as locks
 NOBODY = 65534
 TAKE = (
     "import os, sys\nfrom bench.store import Busy, device_lock\n"
-    "if len(sys.argv) > 1:\n    os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n"
+    "user = int(sys.argv[1])\nos.setgroups([]); os.setgid(user); os.setuid(user)\n"
     "try:\n    with device_lock('GPU-1', wait=False) as note:\n        print(note)\n"
     "except Busy as busy:\n    sys.exit(str(busy))\n"
 )
