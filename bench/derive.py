@@ -152,10 +152,13 @@ def raw_of(facts: Sequence[Fact]) -> Raw:
 
 
 def _ended(facts: Sequence[Fact], plan: Plan, sound: set[str]) -> bool:
-    """Whether all blocks of the sound workloads are there, and the clocks that are read last."""
+    """Whether all blocks of the sound workloads are there, and the last words: clocks or an event
+    (the meter's), where a run that was killed at work leaves samples or marks."""
     spans = (fact for fact in facts if isinstance(fact, Span) and fact.phase == "block")
     done = Counter(span.workload for span in spans)
-    return isinstance(facts[-1], ClockPair) and all(done[name] >= plan.blocks for name in sound)
+    return isinstance(facts[-1], ClockPair | Event) and all(
+        done[name] >= plan.blocks for name in sound
+    )
 
 
 def derive(facts: Sequence[Fact]) -> Derived:
