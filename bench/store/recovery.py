@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import bench
-from bench.derive import recovered
 from bench.records.journal import Event, Fact
 from bench.store.errors import BadRecord
 from bench.store.listing import has_record, run_of
@@ -38,6 +37,8 @@ def recover(journal: Path) -> Recovered:
 
     BadRecord when it cannot be read or gives no record, StoreError when that cannot be written.
     """
+    from bench.derive import recovered  # SciPy, which a list needs not
+
     run_id = run_of(journal)
     with _quiet(journal) as quiet:
         if not quiet:
