@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from bench.records.decision import Decision
 from bench.records.decode import from_object
 from bench.records.journal import ClockPair, Event, Fact, JsonObject, Span
 from bench.records.market import GpuProfile, MarketProfile
-from bench.records.record import Plan, Profiles, RunRecord, Software
+from bench.records.record import SCHEMA, Plan, Profiles, RunRecord, Software
 from bench.records.run import (
     Calibration,
     Check,
@@ -116,7 +117,8 @@ def opened(facts: Sequence[Fact]) -> Opened:
 def raw_of(facts: Sequence[Fact]) -> Raw:
     """What the events say of device, meter, plan and workloads; ValueError names a bad field.
 
-    A workload prepared again (for other launch groups) is as it was prepared last.
+    A workload prepared again (for other launch groups) is as it was prepared last. A run that was
+    killed could not say so: its journal ends without the clocks that are read last.
     """
     workloads: dict[str, WorkloadFacts] = {}
     checks: dict[str, tuple[Check, ...]] = {}
@@ -143,9 +145,19 @@ def raw_of(facts: Sequence[Fact]) -> Raw:
         workloads=tuple(workloads.values()),
         checks=checks,
         failures=failures,
-        interrupted=interrupted,
+        interrupted=interrupted or not _ended(facts, begun.plan, set(workloads) - set(failures)),
         started_at=begun.started_at,
         gpu=begun.profiles.gpu if begun.profiles else None,
+    )
+
+
+def _ended(facts: Sequence[Fact], plan: Plan, sound: set[str]) -> bool:
+    """Whether all blocks of the sound workloads are there, and the last words: clocks or an event
+    (the meter's), where a run that was killed at work leaves samples or marks."""
+    spans = (fact for fact in facts if isinstance(fact, Span) and fact.phase == "block")
+    done = Counter(span.workload for span in spans)
+    return isinstance(facts[-1], ClockPair | Event) and all(
+        done[name] >= plan.blocks for name in sound
     )
 
 
@@ -235,33 +247,64 @@ def rederived(record: RunRecord, facts: Sequence[Fact]) -> RunRecord:
 
     When it finished is the record's own word, as far as the journal's last clocks bear it out.
     """
-    raw, begun = raw_of(facts), opened(facts)
-    derived = derive_raw(raw, facts)
-    sources = {name: sha for each in raw.workloads for name, sha in each.sources.items()}
-    finished_at = _finished(record.finished_at, facts)
-    today = dt.datetime.fromisoformat(finished_at).date()
-    market, profiles = begun.market or record.market, begun.profiles or record.profiles
-    return replace(
-        record,
+    begun = opened(facts)
+    stated = replace(
+        begun,
         run_id=begun.run_id or record.run_id,
         host=begun.host or record.host,
-        market=market,
-        profiles=profiles,
+        market=begun.market or record.market,
+        profiles=begun.profiles or record.profiles,
+        software=begun.software or record.software,
+    )
+    finished_at = _finished(record.finished_at, facts)
+    drawn = _drawn(stated, facts, finished_at, record.software.derived_by)
+    return replace(drawn, journal_sha256=record.journal_sha256)
+
+
+def recovered(facts: Sequence[Fact], derived_by: str) -> RunRecord:
+    """The record that a run was killed before it could write, without its journal's hash.
+
+    ValueError when the journal does not state all that a record does.
+    """
+    return _drawn(opened(facts), facts, _last_heard(facts), derived_by)
+
+
+def _drawn(begun: Opened, facts: Sequence[Fact], finished_at: str, derived_by: str) -> RunRecord:
+    """A run's record from what was stated at its start and its journal."""
+    run_id, host, software = begun.run_id, begun.host, begun.software
+    market, profiles = begun.market, begun.profiles
+    if run_id is None or host is None or software is None or market is None or profiles is None:
+        raise ValueError("its first line does not state run, host, software, market and profiles")
+    raw = raw_of(facts)
+    derived = derive_raw(raw, facts)
+    sources = {name: sha for each in raw.workloads for name, sha in each.sources.items()}
+    today = dt.datetime.fromisoformat(finished_at).date()
+    return RunRecord(
+        schema=SCHEMA,
+        run_id=run_id,
         started_at=begun.started_at,
         finished_at=finished_at,
-        software=replace(
-            begun.software or record.software,
-            kernel_sha256=sources,
-            derived_by=record.software.derived_by,
-        ),
+        software=replace(software, kernel_sha256=sources, derived_by=derived_by),
+        host=host,
         device=derived.device,
         meter=derived.meter,
         plan=begun.plan,
         idle=derived.idle,
         workloads=derived.workloads,
         validity=derived.validity,
+        market=market,
+        profiles=profiles,
         verdict=decide(derived, market, profiles, today=today, seed=begun.plan.seed),
     )
+
+
+def _last_heard(facts: Sequence[Fact]) -> str:
+    """UTC in whole seconds of the journal's last clocks, or of its start where there are none."""
+    clocks = [fact for fact in facts if isinstance(fact, ClockPair)]
+    if not clocks:
+        return opened(facts).started_at
+    last = dt.datetime.fromtimestamp(clocks[-1].realtime_s, dt.UTC)
+    return last.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _finished(recorded: str, facts: Sequence[Fact]) -> str:

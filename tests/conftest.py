@@ -13,3 +13,11 @@ def private_cache(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(root / "state"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_locks(tmp_path_factory):
+    """Locks of the tests' own: neither another session nor a real run keeps a device from them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOULEMARK_LOCK_DIR", str(tmp_path_factory.getbasetemp() / "locks"))
+        yield

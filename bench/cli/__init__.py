@@ -19,10 +19,14 @@ from bench.cli.gate_command import gate_command
 from bench.cli.hash_command import hash_command
 from bench.cli.help import Sectioned
 from bench.cli.infer_command import infer_command
+from bench.cli.list_command import list_command
 from bench.cli.market_command import market_app
+from bench.cli.migrate_command import migrate_command
+from bench.cli.recover_command import recover_command
 from bench.cli.refusal import BUG, USAGE, Refusal
 from bench.cli.report_command import report_command
 from bench.cli.run_command import SETTINGS, run_command
+from bench.cli.show_command import show_command
 from bench.cli.signals import refusing
 from bench.cli.site_command import site_command
 from bench.cli.skus_command import skus_command
@@ -55,6 +59,10 @@ SHORT = {
     "infer": "The token side alone: a scenario at one point or many.",
     "data-power": "Joules per token by the values of the weights.",
     "audit": "Compile and count the hash kernels: a ceiling per card.",
+    "list": "Stored runs, one line each.",
+    "show": "One stored run, whole.",
+    "recover": "Rebuild the records of runs that were killed.",
+    "migrate": "Rewrite records of an older schema, beside the old ones.",
     "verify": "Derive stored runs again and name what differs.",
     "site": "What a MW of a site is worth: mine, lease, serve.",
     "market": "Markets: list, check, or write your own.",
@@ -75,6 +83,10 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "infer": infer_command,
     "data-power": data_power_command,
     "audit": audit_command,
+    "list": list_command,
+    "show": show_command,
+    "recover": recover_command,
+    "migrate": migrate_command,
     "verify": verify_command,
     "site": site_command,
 }

@@ -25,7 +25,7 @@ from bench.cli.refusal import (
 )
 from bench.cli.request import Request, check
 from bench.cli.rig import Rig, Target, find_target, open_rig
-from bench.cli.session import FAILURE_STATUS, await_device, stamp
+from bench.cli.session import FAILURE_STATUS, held, stamp
 from bench.cli.signals import interruptible
 from bench.derive import calibrated
 from bench.energy import Series
@@ -43,7 +43,6 @@ from bench.store import (
     Journal,
     StoreError,
     cache_dir,
-    device_lock,
     load_journal,
     new_run_id,
 )
@@ -75,8 +74,7 @@ def run_calibrate(request: CalibrateRequest) -> int:
         target = find_target(request)
         if target.note is not None:
             say(console, target.note)
-        with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            await_device(target.facts, wait=request.wait)
+        with held(target.facts, wait=request.wait):
             return _conclude(request, console, _run(request, console, target))
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error

@@ -25,7 +25,7 @@ from bench.cli.printed import Printed
 from bench.cli.refusal import BUSY, ENVIRONMENT, METRIC_MISSING, OK, STORAGE, USAGE, Refusal
 from bench.cli.request import Request, check
 from bench.cli.rig import Target, find_target, open_rig
-from bench.cli.session import await_device
+from bench.cli.session import held
 from bench.ledger import idle_power
 from bench.machine import legible
 from bench.metered import Metering
@@ -34,7 +34,7 @@ from bench.records.journal import Fact
 from bench.records.run import Idle, MeterFacts
 from bench.report.foreign import clean
 from bench.report.stretch import lines
-from bench.store import Busy, Journal, StoreError, device_lock, new_run_id
+from bench.store import Busy, Journal, StoreError, new_run_id
 from bench.stretch import SCHEMA, Setting, Stretch, StretchRecord, read
 
 MAX_IDLE_S = 3600.0
@@ -63,9 +63,8 @@ def run_metered(request: RunRequest) -> int:
     try:
         with (
             contextlib.ExitStack() as heeding,
-            device_lock(target.facts.uuid or target.facts.kind, wait=request.wait),
+            held(target.facts, wait=request.wait),
         ):
-            await_device(target.facts, wait=request.wait)
             meter = open_rig(request, target).meter
             try:
                 return _Run(request, target, meter, pattern, heeding).run()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +52,7 @@ from bench.records.journal import Event, Fact
 from bench.records.market import MarketProfile
 from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
 from bench.records.run import DeviceFacts, MeterFacts
+from bench.report.foreign import clean
 from bench.report.screen import open_screen, say
 from bench.store import (
     Busy,
@@ -104,8 +107,7 @@ def on_device(
     try:
         if request.dry_run:
             return plan()
-        with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-            await_device(target.facts, wait=request.wait, served=served)
+        with held(target.facts, wait=request.wait, served=served):
             return work()
     except Busy as error:
         raise Refusal(BUSY, str(error)) from error
@@ -180,6 +182,7 @@ class Session:
             )
             journal.append(Event(rig.clock.now(), "opened", asdict(known)))
             outcome = self._measure(rig, plan, course, journal)
+            journal.sync()
             record = self._record(started, plan, outcome, journal)
             saved = save(record, self.request.out)
             journal.compress()
@@ -345,6 +348,16 @@ def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
     if request.grade == "publish" and modes:
         text = f"{device.name} is in {' and '.join(modes)} mode, whose joules are not its own"
         raise Refusal(ENVIRONMENT, f"{text}: switch it off, or use --grade standard")
+
+
+@contextlib.contextmanager
+def held(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> Iterator[None]:
+    """The device for this run alone; Busy, or a Refusal, where it is in use and none may wait."""
+    with device_lock(device.uuid or device.kind, wait=wait) as note:
+        if note is not None and sys.stderr is not None:
+            print(f"bench: {clean(note)}", file=sys.stderr)
+        await_device(device, wait=wait, served=served)
+        yield
 
 
 def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:

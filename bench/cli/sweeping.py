@@ -36,8 +36,8 @@ from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, find_target
 from bench.cli.session import (
     Session,
-    await_device,
     exit_status,
+    held,
     open_world,
     refuse_shared,
 )
@@ -54,7 +54,7 @@ from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.sweep import point_lines, sheets
 from bench.report.text import duration
-from bench.store import Busy, StoreError, device_lock
+from bench.store import Busy, StoreError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -109,8 +109,7 @@ def run_sweep(request: SweepRequest) -> int:
             sweep = _Sweep(request, console, limiter, limits_w, market, profiles)
             if request.dry_run:
                 return sweep.show_plan(target)
-            with device_lock(target.facts.uuid or target.facts.kind, wait=request.wait):
-                await_device(target.facts, wait=request.wait)
+            with held(target.facts, wait=request.wait):
                 return sweep.run()
     except MeterError as error:
         raise Refusal(ENVIRONMENT, f"{target.facts.name}: {error}") from error

@@ -26,6 +26,14 @@ USE_OF_UNIT = {"hash": "MINE", "token": "SERVE"}
 
 def show(record: RunRecord, saved: Path, console: Console) -> None:
     """Print the summary of a finished run."""
+    figures_of(record, console)
+    say(console, "")
+    say(console, f"Saved {saved}")
+    say(console, f"Next: {next_step(record)}")
+
+
+def figures_of(record: RunRecord, console: Console) -> None:
+    """Print what was measured, what it earns, the codes with what to do, and the verdict."""
     for sheet in _sheets(record):
         console.print()
         console.print(terminal(sheet, console.width))
@@ -35,9 +43,6 @@ def show(record: RunRecord, saved: Path, console: Console) -> None:
         say(console, f"{mark}{code.name}: {code.text}")
     say(console, "")
     say(console, record.verdict.sentence, style="bold")
-    say(console, "")
-    say(console, f"Saved {saved}")
-    say(console, f"Next: {next_step(record)}")
 
 
 def _sheets(record: RunRecord) -> Iterator[Sheet]:

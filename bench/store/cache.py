@@ -1,21 +1,18 @@
-"""The private cache: locks of devices in use, how long preparing took, the thriftiest kernels."""
+"""The private cache: how long preparing took, the thriftiest kernels."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from bench.store.errors import Busy, StoreError
+from bench.store.errors import StoreError
 
 
 def cache_dir() -> Path:
-    """The private (0700) folder for compiled kernels, locks and remembered set-up times."""
+    """The private (0700) folder for compiled kernels and remembered set-up times."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = root / "joulemark"
     try:
@@ -24,27 +21,6 @@ def cache_dir() -> Path:
         why = f"cannot make the cache folder {path}: {error.strerror}"
         raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
     return path
-
-
-@contextlib.contextmanager
-def device_lock(device: str, *, wait: bool) -> Iterator[None]:
-    """Hold the device for this run; Busy when another run has it and ``wait`` is false."""
-    path = cache_dir() / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.lock"
-    with _open_lock(path) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            text = f"{device} is in use by another run; wait for it, or add --wait"
-            raise Busy(text) from None
-        yield
-
-
-def _open_lock(path: Path) -> TextIO:
-    try:
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        why = f"cannot write {path}: {error.strerror}"
-        raise StoreError(f"{why}; name a writable place with XDG_CACHE_HOME") from error
 
 
 def remembered_setup() -> dict[str, float]:

@@ -27,6 +27,10 @@ class BadRecord(Exception):  # noqa: N818 - the file's fault
         super().__init__(f"{where} {self.why}; {cure}")
 
 
+class OtherFormat(BadRecord):
+    """A JSON file that is no record of a run, whatever else it is."""
+
+
 def shortened(text: str) -> str:
     """On one line, and no longer than a line may be."""
     plain = " ".join(text.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import gzip
 import hashlib
 import json
@@ -25,7 +26,10 @@ def new_run_id(now: dt.datetime) -> str:
 
 
 class Journal:
-    """The append-only file of a run's facts; every fact is also kept for the record to be drawn."""
+    """The append-only file of a run's facts; every fact is also kept for the record to be drawn.
+
+    It is locked (flock) while it is open: who finds it unlocked knows that its run has ended.
+    """
 
     def __init__(self, folder: Path, run_id: str) -> None:
         """Create the folder and the file; StoreError when either cannot be written."""
@@ -38,6 +42,13 @@ class Journal:
             self._file = self.path.open("x", encoding="utf-8")
         except OSError as error:
             raise StoreError(cannot_write(folder, error)) from error
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            self.__exit__()
+            raise StoreError(cannot_write(folder, error)) from error
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, fact: Fact) -> None:
         """Add one line; it reaches the disk at the next ``sync``."""
@@ -73,12 +84,13 @@ class Journal:
 
     def compress(self) -> Path:
         """Replace the journal by its .gz, atomically; without room for both it stays as it is."""
-        self._file.close()
         packed = self.path.with_name(self.path.name + ".gz")
         temporary = packed.with_name(f".{packed.name}.tmp")
         try:
+            self._file.close()
             self._pack(temporary)
             temporary.rename(packed)
+            sync_folder(packed.parent)
         except OSError:
             temporary.unlink(missing_ok=True)
             return self.path
@@ -91,3 +103,12 @@ class Journal:
                 shutil.copyfileobj(plain, out)
             raw.flush()
             os.fsync(raw.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in it survive a power cut; OSError when that cannot be had."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

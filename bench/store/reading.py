@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from bench.records.journal import Fact, from_line
 from bench.records.record import SCHEMA, RunRecord
-from bench.store.errors import BadRecord
+from bench.store.errors import BadRecord, OtherFormat
 from bench.store.journal import JOURNAL_SUFFIX
 from bench.store.plausible import implausible
 from bench.store.record import record_adapter, to_object
@@ -48,10 +48,13 @@ class StoredJournal:
 
 def load(path: Path) -> RunRecord:
     """The record in a file, every field of its type; BadRecord says what is wrong with it."""
+    return record_of(str(path), read_text(path))
+
+
+def record_of(file: str, text: str) -> RunRecord:
+    """The same of a text; ``file`` is where it stood."""
     from pydantic import ValidationError
 
-    file = str(path)
-    text = _text(path)
     document = _document(file, text)
     try:
         record = record_adapter().validate_json(text, strict=True)
@@ -123,7 +126,7 @@ def _bad_line(path: Path, number: int, error: ValueError) -> BadRecord:
 
 def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with _opened(path) as raw:
+        with opened_file(path) as raw:
             packed = os.pread(raw.fileno(), len(GZIP), 0) == GZIP
             stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
             while line := stream.readline(MAX_LINE_BYTES):
@@ -132,11 +135,11 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise BadRecord(str(path), None, f"cannot be read: {_why(error)}", RESTORE) from None
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A whole file of bounded size as text."""
     file = str(path)
     try:
-        with _opened(path) as stream:
+        with opened_file(path) as stream:
             data = stream.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
         raise BadRecord(file, None, f"cannot be read: {_why(error)}", "check it") from None
@@ -150,7 +153,7 @@ def _text(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened_file(path: Path) -> Iterator[BinaryIO]:
     """A regular file or a link to one; nothing that could block or never end."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -164,19 +167,31 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _document(file: str, text: str) -> dict[str, Any]:
-    """The text as a JSON object of our schema."""
+def version_of(schema: str) -> int:
+    """The number of a schema of records."""
+    return int(schema.rpartition("/")[2])
+
+
+def parsed(file: str, text: str) -> dict[str, Any]:
+    """The text as a JSON object, strictly; BadRecord where it is none."""
     try:
-        document = _object(_json(text))
+        return _object(_json(text))
     except ValueError as error:
         raise BadRecord(file, None, f"is no record: {error}", GIVE_A_RECORD) from None
+
+
+def _document(file: str, text: str) -> dict[str, Any]:
+    """The text as a JSON object of our schema."""
+    document = parsed(file, text)
     schema = document.get("schema")
     if schema == SCHEMA:
         return document
     if isinstance(schema, str) and ANY_VERSION.fullmatch(schema):
         why = f"is {schema}; this version reads {SCHEMA}"
-        raise BadRecord(file, "schema", why, "update joulemark")
-    raise BadRecord(file, "schema", f"is not {SCHEMA}", GIVE_A_RECORD)
+        older = version_of(schema) < version_of(SCHEMA)
+        cure = "rewrite it with bench migrate" if older else "update joulemark"
+        raise BadRecord(file, "schema", why, cure)
+    raise OtherFormat(file, "schema", f"is not {SCHEMA}", GIVE_A_RECORD)
 
 
 def _check_texts(file: str, record: RunRecord) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.records.record import RunRecord
 from bench.store.errors import StoreError, cannot_write
+from bench.store.journal import sync_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -17,17 +19,21 @@ if TYPE_CHECKING:
 
 def save(record: RunRecord, folder: Path) -> Path:
     """Write the record beside its journal: temporary file, fsync, link; refuses to overwrite."""
-    path = folder / f"{record.run_id}.json"
-    temporary = folder / f".{record.run_id}.json.tmp"
-    data = to_json(record).encode()
+    return write_new(folder / f"{record.run_id}.json", to_json(record))
+
+
+def write_new(path: Path, text: str) -> Path:
+    """A file that was not there before, whole or not at all; StoreError says why not."""
+    folder, data = path.parent, text.encode()
+    temporary = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
-        with temporary.open("wb") as out:
+        with temporary.open("xb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
         os.link(temporary, path)
         temporary.unlink()
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(cannot_write(path, error)) from error
@@ -57,11 +63,3 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of the record, as shipped in ``bench/schema/run-1.json``."""
     schema = record_adapter().json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

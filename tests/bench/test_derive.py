@@ -70,6 +70,8 @@ def test_events_add_up_to_what_the_run_was():
             prepared(regrouped),
             Event(3.0, "failed", {"workload": "decode", "failure": "memory", "text": "full"}),
             checks("sha256d", after),
+            *(Span("block", "sha256d", 4.0 + k, 5.0 + k) for k in range(PLAN.blocks)),
+            ClockPair(9.0, 9.0, 9.0),
         ]
     )
     assert [each.name for each in raw.workloads] == ["sha256d", "decode"]

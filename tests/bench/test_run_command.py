@@ -4,8 +4,6 @@ With one: ``tests/meters/test_run_command.py``.
 """
 
 import errno
-import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -20,7 +18,7 @@ from bench.cli import output, printed, running, spread_sets
 from bench.cli import run as bench
 from bench.cli.child import Child
 from bench.cli.refusal import Refusal
-from bench.store import cache_dir
+from bench.store import device_lock
 
 ASSUMED = ("--device", "cpu", "--assume-watts", "100")
 
@@ -206,9 +204,7 @@ def test_without_an_instrument_the_time_alone_is_known(capfd):
 
 
 def test_a_busy_device_is_left_alone(capfd):
-    name = hashlib.sha256(b"cpu").hexdigest()[:16]
-    with (cache_dir() / f"{name}.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with device_lock("cpu", wait=False):
         status, out, err = in_process(capfd, *ASSUMED, "--", "echo", "ran")
     assert (status, out) == (5, "")
     assert "--wait" in err
