@@ -6,13 +6,13 @@ SHELL := /bin/bash
 bench:
 	@options=$$(.ci/setup bench) && .venv/bin/bench all $$options $(ARGS)
 
-# Rooms whose tests watch no clock run two files at a time, the others one after another;
-# with ARGS, status 5 of pytest (nothing chosen in this half) is let pass.
-TOGETHER := $(addprefix tests/,kernels energy verdict economics catalogue predict)
+# Two files at a time, but one after another where the tests watch the clock; with ARGS,
+# status 5 of pytest (nothing chosen in this half) is let pass.
+ALONE := tests/meters tests/gpu
 test:
 	@.ci/setup dev
-	.venv/bin/python -m pytest $(TOGETHER) -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
-	.venv/bin/python -m pytest tests --ignore=tests/speed $(TOGETHER:%=--ignore=%) $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
+	.venv/bin/python -m pytest tests --ignore=tests/speed $(ALONE:%=--ignore=%) -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
+	.venv/bin/python -m pytest $(ALONE) $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
 
 check:
 	@.ci/setup dev
