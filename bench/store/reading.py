@@ -74,7 +74,7 @@ def record_of(file: str, text: str) -> RunRecord:
 def load_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file, whatever it says; BadRecord when it holds none."""
     try:
-        return _object(_json(_text(path)))
+        return _object(_json(read_text(path)))
     except ValueError as error:
         raise BadRecord(str(path), None, f"is no record: {error}", GIVE_A_RECORD) from None
 

@@ -122,11 +122,8 @@ def findings(folder, template, saved):
     stand = {path.stem for path in folder.glob("*.json") if not path.name.startswith(".")}
     texts = {run_id: (folder / f"{run_id}.json").read_bytes() for run_id in stand}
     torn = sum(not whole(text, template) for text in texts.values())
-    outcomes = [
-        recover(path).outcome
-        for path in sorted(folder.glob("*.samples.jsonl*"))
-        if path.name[0] != "."
-    ]
+    journals = [path for path in folder.glob("*.samples.jsonl*") if path.name[0] != "."]
+    outcomes = [recover(path).outcome for path in sorted(journals)]
     changed = sum((folder / f"{name}.json").read_bytes() != text for name, text in texts.items())
     records = sorted(path for path in folder.glob("*.json") if path.name[0] != ".")
     return {
@@ -134,7 +131,7 @@ def findings(folder, template, saved):
         "lost": len(saved - stand),
         "torn": torn,
         "changed": changed,
-        "begun": len(outcomes),
+        "begun": len({path.name.partition(".")[0] for path in journals}),  # some twice: packed too
         "rebuilt": outcomes.count("recovered"),
         "empty": outcomes.count("of no run"),
         "records": len(records),

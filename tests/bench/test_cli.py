@@ -229,13 +229,21 @@ def test_whatever_the_terminal_the_json_is_json(tmp_path, environment):
     assert done.stderr
 
 
-@pytest.mark.parametrize("cache", ["a-file", "/proc/nowhere"])
-def test_an_unusable_cache_is_named(tmp_path, cache):
+@pytest.mark.parametrize("folder", ["a-file", "/proc/nowhere"])
+def test_an_unusable_folder_for_locks_is_named(tmp_path, folder):
     (tmp_path / "a-file").touch()
-    got, _, err = shell("$RUN", tmp_path, XDG_CACHE_HOME=str(tmp_path / cache))
+    got, _, err = shell("$RUN", tmp_path, JOULEMARK_LOCK_DIR=str(tmp_path / folder))
     assert got == 7
     assert err.count("\n") == 1
-    assert "XDG_CACHE_HOME" in err
+    assert "JOULEMARK_LOCK_DIR" in err
+
+
+@pytest.mark.parametrize("cache", ["a-file", "/proc/nowhere"])
+def test_a_cache_that_cannot_be_used_costs_no_run(tmp_path, cache):
+    (tmp_path / "a-file").touch()
+    got, _, err = shell("$RUN", tmp_path, XDG_CACHE_HOME=str(tmp_path / cache))
+    assert got == 0, err
+    assert kept(tmp_path)
 
 
 def test_a_full_disk_leaves_no_half_record(tmp_path):

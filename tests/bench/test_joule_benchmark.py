@@ -1,6 +1,7 @@
 """The fixture ``joule_benchmark``, in pytest runs of its own. About 6 s."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -36,9 +37,10 @@ def folder(tmp_path, monkeypatch):
 
 
 def pytest_in(folder, *arguments):
-    """(exit status, what was printed)."""
+    """(exit status, what was printed) of a session that is no worker of this one."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    own = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
