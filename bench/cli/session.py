@@ -79,7 +79,12 @@ FAILURE_STATUS = {
 def run_all(request: AllRequest) -> int:
     """Everything ``bench all`` does; raises Refusal with the status that fits."""
     check_all(request)
-    console = open_console(request)
+    session = open_session(request, open_console(request))
+    return on_device(request, session.target, plan=session.show_plan, work=session.run)
+
+
+def open_session(request: AllRequest, console: Console) -> Session:
+    """What ``bench all`` is to measure, found and told of; nothing is opened or locked yet."""
     market, target, profiles = open_world(request)
     refuse_shared(target.facts, request)
     if target.note is not None:
@@ -87,8 +92,7 @@ def run_all(request: AllRequest) -> int:
     choice = default_kernel(target)
     if target.card is None:
         say(console, choice.note)
-    session = Session(request, console, target, market, profiles, choice=choice)
-    return on_device(request, target, plan=session.show_plan, work=session.run)
+    return Session(request, console, target, market, profiles, choice=choice)
 
 
 def on_device(
