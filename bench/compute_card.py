@@ -43,7 +43,6 @@ OF_TOKENS = {
     "output_tokens": "no requests were served",
     "ttft_s": "no requests were timed",
     "tpot_s": "no requests were timed",
-    "itl_s": "no steps were timed",
     "slo": "the point was held to no service level",
 }
 
@@ -112,7 +111,9 @@ def _work(work: WorkloadRecord, record: RunRecord, offer: Offer) -> CardWork:
     metrics, hashes = work.metrics, work.unit == "hash"
     no_rate = {"units_per_s": metrics.reason or "no block of it was accepted"}
     context = "requests start at their prompt" if _mix(work.config) else "not in the record"
-    tokens = {**OF_TOKENS, "context_tokens": context, "usd_per_mtok": _no_cost(metrics, offer)}
+    steps = "no steps were timed" if metrics.tpot_s is None else "without requests it is tpot_s"
+    cost = _no_cost(metrics, offer)
+    tokens = {**OF_TOKENS, "context_tokens": context, "itl_s": steps, "usd_per_mtok": cost}
     made = reasoned(
         CardWork,
         {**(OF_HASHES if hashes else tokens), **no_rate, "inferencex": ""},
