@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -367,17 +368,19 @@ def held(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> Iter
 def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:
     """Refuse a card that other processes compute on, or wait until they have left.
 
-    Those of the server that is measured may stay.
+    Those of the server that is measured may stay. A script that computes on it itself would wait
+    for its own end.
     """
     if device.kind != "gpu" or device.uuid is None:
         return
     from bench.meters.nvml import strangers
 
     while pids := set(strangers(device.uuid) or ()) - set(served):
-        if not wait:
+        own = os.getpid() in pids
+        if own or not wait:
             who = ", ".join(map(str, sorted(pids)))
-            text = f"{device.name} is in use by process {who}: end it, or add --wait"
-            raise Refusal(BUSY, text)
+            cure = "this is one of them: run from another" if own else "end it, or add --wait"
+            raise Refusal(BUSY, f"{device.name} is in use by process {who}: {cure}")
         time.sleep(WAIT_POLL_S)
 
 

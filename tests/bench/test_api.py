@@ -1,6 +1,7 @@
 """``bench.run`` and ``bench.load`` as scripts and notebooks call them. About 10 s."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 import bench
 from bench.cli import run as command
+from bench.cli.refusal import Refusal
+from bench.cli.session import await_device
+from bench.records.run import DeviceFacts
 from bench.store import device_lock
 
 DOC = Path(__file__).parents[2] / "docs" / "api.md"
@@ -103,6 +107,14 @@ def test_a_refusal_is_raised_with_its_line_and_status(asked, status, said, monke
 def test_a_busy_device_is_refused():
     with device_lock("SIM-h100", wait=False), pytest.raises(bench.RunError) as raised:
         bench.run(**QUICK)
+    assert raised.value.status == 5
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_card_that_the_script_itself_computes_on_is_not_waited_for(monkeypatch, wait):
+    monkeypatch.setattr("bench.meters.nvml.strangers", lambda _uuid: (os.getpid(),))
+    with pytest.raises(Refusal, match=rf"process {os.getpid()}: this is one") as raised:
+        await_device(DeviceFacts(kind="gpu", name="H100", uuid="GPU-0"), wait=wait)
     assert raised.value.status == 5
 
 
