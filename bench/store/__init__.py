@@ -11,6 +11,7 @@ from bench.store.cache import (
     remembered_kernel,
     remembered_setup,
 )
+from bench.store.compute_card import card_json, card_schema
 from bench.store.errors import BadRecord, Busy, StoreError
 from bench.store.journal import Journal, new_run_id
 from bench.store.listing import Shelf, in_folder, journals, shelve
@@ -29,6 +30,8 @@ __all__ = [
     "StoreError",
     "StoredJournal",
     "cache_dir",
+    "card_json",
+    "card_schema",
     "device_lock",
     "find_journal",
     "in_folder",
