@@ -6,6 +6,7 @@ A run is two files in one folder: ``<run_id>.json``, written whole or not at all
 
 from bench.store.cache import (
     cache_dir,
+    cache_place,
     remember_kernel,
     remember_setup,
     remembered_kernel,
@@ -29,6 +30,7 @@ __all__ = [
     "StoreError",
     "StoredJournal",
     "cache_dir",
+    "cache_place",
     "device_lock",
     "find_journal",
     "in_folder",
