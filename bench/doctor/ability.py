@@ -28,9 +28,11 @@ def ability_checks(facts: Facts) -> Iterator[Check]:
 
 
 def usable_card(facts: Facts) -> CardFacts | None:
-    """The card that ``bench all`` takes: the first that CUDA shows and NVML can open."""
+    """The card that ``bench all`` takes: the first of CUDA_VISIBLE_DEVICES, else by NVML index."""
     known = {card.device.uuid: card for card in facts.nvml.cards if card.device is not None}
     shown = [known[uuid] for uuid in facts.cuda.uuids if uuid in known]
+    if facts.cuda.visible is None:
+        shown.sort(key=lambda card: card.index)
     return shown[0] if shown else None
 
 
