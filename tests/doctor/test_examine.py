@@ -53,7 +53,8 @@ def test_a_healthy_machine_needs_nothing(healthy):
 CARDS = [
     ("card.device.profile", None, "identity", ("WARN", "no profile", "profiles/gpus")),
     ("card.device.uuid", None, "identity", ("FAIL", "no UUID", "update the driver")),
-    ("card.device.persistence_mode", False, "persistence mode", ("WARN", "off", f"{SUDO_SMI} -pm 1")),
+    ("card.device.persistence_mode", False, "persistence mode",
+     ("WARN", "off", f"{SUDO_SMI} -pm 1")),
     ("card.device.power_limit_w", 450.0, "power limit", ("WARN", "450 W, the default is 700 W",
      f"{SUDO_SMI} -pl 700")),
     ("card.compute_mode", 2, "compute mode", ("FAIL", "prohibited", f"{SUDO_SMI} -c DEFAULT")),
@@ -66,9 +67,11 @@ CARDS = [
     ("card.pids", None, "other processes", ("WARN", "PROCESS_UNKNOWN", "--pid=host")),
     ("card.calibrated_at", None, "calibration", ("WARN", "none", "bench calibrate --gpu 0")),
     ("card.sensor", None, "power reading", ("FAIL", "not read", "--assume-watts W")),
-    ("card.sensor.error", "it is lost", "power reading", ("FAIL", "it is lost", "--assume-watts W")),
+    ("card.sensor.error", "it is lost", "power reading",
+     ("FAIL", "it is lost", "--assume-watts W")),
     ("card.sensor.ticks", 0, "energy counter", ("WARN", "did not move", "bench calibrate --gpu 0")),
-    ("card.sensor.capabilities", ("power_w",), "energy counter", ("WARN", "none", "bench calibrate")),
+    ("card.sensor.capabilities", ("power_w",), "energy counter",
+     ("WARN", "none", "bench calibrate")),
     ("card.sensor.capabilities", ("energy_j",), "clocks", ("WARN", "cannot be read", "-d CLOCK")),
     ("card.sensor.capabilities", ("energy_j",), "throttle counters", ("WARN", "throttle_brake_s",
      "update the driver")),
@@ -113,7 +116,8 @@ MACHINE = [
      "/env/bin/python -m pip install 'joulemark[cuda13]' 'torch!=2.13.0'")),
     ("software.compiler", None, "c++ compiler", ("WARN", "g++", "install g++")),
     ("software.headers", False, "python headers", ("WARN", "Python.h", "headers of Python 3.12")),
-    ("results", PlaceFacts("r", writable=False), "results folder", ("FAIL", "r cannot", "--out DIR")),
+    ("results", PlaceFacts("r", writable=False), "results folder",
+     ("FAIL", "r cannot", "--out DIR")),
     ("results.free_bytes", 1 << 20, "results folder", ("FAIL", "0.0 GiB", "--out DIR")),
     ("cache.free_bytes", 1 << 28, "cache folder", ("WARN", "0.2 GiB", "XDG_CACHE_HOME=DIR")),
     ("cache.writable", False, "cache folder", ("FAIL", "cannot be written", "XDG_CACHE_HOME=DIR")),
@@ -212,7 +216,9 @@ def test_two_orders_are_shown_and_reconciled(healthy):
     check = found(facts)["uuid map"]
     assert check.text.startswith("CUDA 0 = gpu 1, CUDA 1 = gpu 0")
     assert check.cure == "export CUDA_DEVICE_ORDER=PCI_BUS_ID"
-    assert found(facts)["device"].text.startswith("gpu 1")
+    assert found(facts)["device"].text.startswith("gpu 0")
+    masked = found(altered(facts, "cuda.visible", "1,0"))
+    assert (masked["uuid map"].status, masked["device"].text[:5]) == ("OK", "gpu 1")
     assert (
         found(altered(facts, "cuda.uuids", (first.device.uuid, "GPU-b")))["uuid map"].cure is None
     )
