@@ -11,15 +11,24 @@ from bench.records.check import Check
 OLDEST_CUDA = 12
 """The oldest CUDA that the extras are made for; its first driver is 525."""
 KERNEL_LOG = "sudo dmesg | grep -iE 'nvrm|xid'"
-CUDA_CURES = {
-    34: "take the folder 'stubs' off LD_LIBRARY_PATH",
-    100: "unset CUDA_VISIBLE_DEVICES",
-    802: "sudo systemctl start nvidia-fabricmanager",
-    803: "sudo reboot",
-    804: "take the folder of cuda-compat off LD_LIBRARY_PATH",
-    999: "sudo modprobe nvidia-uvm",
+CUDA_ERRORS = {
+    34: (
+        "a stub instead of the driver's library",
+        "take the folder 'stubs' off LD_LIBRARY_PATH",
+    ),
+    100: ("no device", "unset CUDA_VISIBLE_DEVICES"),
+    802: (
+        "the system is not ready, as before NVSwitch is set up",
+        "sudo systemctl start nvidia-fabricmanager",
+    ),
+    803: ("driver and library differ in version", "sudo reboot"),
+    804: (
+        "the compatibility package does not serve this card",
+        "take the folder of cuda-compat off LD_LIBRARY_PATH",
+    ),
+    999: ("unknown, as without the module nvidia-uvm", "sudo modprobe nvidia-uvm"),
 }
-"""What to do about a CUresult of cuInit (cuda.h)."""
+"""Meaning and cure of a CUresult of cuInit (names and numbers: cuda.h)."""
 NO_DEVICE = 100
 
 
@@ -96,8 +105,8 @@ def _cuda_version(facts: Facts) -> Check:
         )
         return fail("cuda", text, cure)
     if cuda.code is not None and not (cuda.code == NO_DEVICE and cuda.visible is not None):
-        cure = CUDA_CURES.get(cuda.code, KERNEL_LOG)
-        return fail("cuda", f"{cuda.call} failed with error {cuda.code}", cure)
+        meaning, cure = CUDA_ERRORS.get(cuda.code, ("not a usual one", KERNEL_LOG))
+        return fail("cuda", f"{cuda.call} failed with error {cuda.code}: {meaning}", cure)
     version = cuda_version(facts)
     if version is None:
         return warn("cuda", "the driver does not say which CUDA it serves", "nvidia-smi")

@@ -1,6 +1,8 @@
 """Each fault of a machine gives its one item, its status and its cure. Well under a second."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from bench.doctor.facts import CardFacts, CudaFacts, NvmlFacts, PlaceFacts, Rapl
 from bench.doctor.places import price_checks
 from bench.records.decision import Aged
 
+DOCS = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 SUDO_SMI = "sudo nvidia-smi -i 0"
 
 
@@ -134,6 +137,27 @@ def test_a_fault_of_the_machine(healthy, path, value, item, said):
     assert check.status == status
     assert text in check.text
     assert cure in check.cure
+
+
+GENERAL = {
+    "-i 0": "-i N",
+    "--gpu 0": "--gpu N",
+    "-pl 700": "-pl WATTS",
+    "-p 7,9": "-p PIDS",
+    "/env/bin/python": "python",
+    "[cuda13]' 'torch!=2.13.0'": "[EXTRA]'",
+    "of Python 3.12": "of this Python",
+}
+
+
+@pytest.mark.parametrize(("path", "value", "item", "said"), [*CARDS, *MACHINE])
+def test_the_docs_tell_the_cure_of_each(path, value, item, said):  # noqa: ARG001 - as above
+    (row,) = re.findall(rf"^\| `{re.escape(item)}` \| .*$", DOCS, re.MULTILINE)
+    cure = said[2]
+    for one, any_one in GENERAL.items():
+        cure = cure.replace(one, any_one)
+    shown = row if item != "cuda" else DOCS
+    assert cure in shown.replace("`", "").replace("\\|", "|")
 
 
 def test_every_item_that_is_not_well_has_a_cure(healthy):
