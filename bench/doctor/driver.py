@@ -30,6 +30,12 @@ CUDA_ERRORS = {
 }
 """Meaning and cure of a CUresult of cuInit (names and numbers: cuda.h)."""
 NO_DEVICE = 100
+NVML_CURES: dict[int | None, str] = {
+    4: "sudo usermod -aG video,render $USER, then log in again",
+    12: "install the rest of NVIDIA's driver, the library libnvidia-ml.so.1",
+    16: "sudo nvidia-smi --gpu-reset",
+}
+"""What to do about an nvmlReturn_t of a driver that is loaded (nvml.h), if not reboot."""
 
 
 def driver_checks(facts: Facts) -> Iterator[Check]:
@@ -75,10 +81,13 @@ def _refused(text: str, facts: Facts) -> Check:
     """A container may have been denied its host's GPUs on purpose."""
     if facts.host.container:
         return warn("driver", text, "start the container with its GPUs: docker run --gpus all …")
-    if not facts.nvml.module_loaded:
+    if "nvidia-ml-py" not in facts.software.versions:
+        cure = f"{facts.software.python} -m pip install nvidia-ml-py"
+    elif not facts.nvml.module_loaded:
         cure = "sudo modprobe nvidia, or install NVIDIA's driver where there is none"
-        return fail("driver", text, cure)
-    return fail("driver", text, "sudo reboot")
+    else:
+        cure = NVML_CURES.get(facts.nvml.code, "sudo reboot")
+    return fail("driver", text, cure)
 
 
 def _library(nvml: NvmlFacts) -> Check:

@@ -58,7 +58,7 @@ class NvmlFacts:
 
     ``bus`` and ``asleep`` are PCI addresses of NVIDIA GPUs, all and those powered down, from the
     kernel; where one sleeps, the library is not asked, for that would wake it. ``refused`` is the
-    library's own answer, ``trouble`` a process that hung or died on it.
+    library's own answer, ``code`` its nvmlReturn_t, ``trouble`` a process that hung or died on it.
     """
 
     bus: tuple[str, ...] = ()
@@ -68,6 +68,7 @@ class NvmlFacts:
     cuda: Version | None = None
     library: JsonObject | None = None
     refused: str | None = None
+    code: int | None = None
     trouble: str | None = None
     cards: tuple[CardFacts, ...] = ()
 

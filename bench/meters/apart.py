@@ -12,6 +12,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ class Apart:
         self._found: list[JsonObject] = []
         self._doing = "its start"
         self._buffer = b""
+        self._heard_s = time.monotonic()
 
     def told(self, patience_s: float | None = None) -> Told:
         """Hear it to its end, or until it has been silent for ``patience_s`` (``PATIENCE_S``)."""
@@ -69,14 +71,19 @@ class Apart:
 
     def _hear(self, pipe: int, silence_s: float) -> bool:
         """Take in what it says; False when it fell silent."""
-        while select.select([pipe], [], [], silence_s)[0]:
+        while select.select([pipe], [], [], self._left_s(silence_s))[0]:
             data = os.read(pipe, PIECE_BYTES)
+            self._heard_s = time.monotonic()
             if not data:
                 return True
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
         return False
+
+    def _left_s(self, silence_s: float) -> float:
+        """Seconds until it has been silent for too long, which it may have been already."""
+        return max(0.0, self._heard_s + silence_s - time.monotonic())
 
     def _take(self, line: dict[str, Any]) -> None:
         if "doing" in line:

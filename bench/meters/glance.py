@@ -81,11 +81,11 @@ class Polled:
 
 def look(teller: Teller, bindings: Any = None) -> None:
     """Tell of the driver, its library and each card; of their refusal, if they refuse."""
-    if bindings is None:
-        import pynvml
-
-        bindings = pynvml
     try:
+        if bindings is None:
+            import pynvml
+
+            bindings = pynvml
         with Nvml(Announcing(bindings, teller)) as nvml:
             teller.found({"system": _system(nvml)})
             cards = range(nvml.count())
@@ -93,7 +93,11 @@ def look(teller: Teller, bindings: Any = None) -> None:
                 teller.found({"card": _card(nvml, index)})
             _poll(teller, nvml, cards)
     except MeterError as error:
-        teller.found({"refused": str(error)})
+        cause = error.__cause__
+        code = cause.code if isinstance(cause, NvmlError) else None
+        teller.found({"refused": str(error), "code": code})
+    except ImportError as error:
+        teller.found({"refused": f"nvidia-ml-py cannot be imported: {error}", "code": None})
 
 
 def _system(nvml: Nvml) -> JsonObject:

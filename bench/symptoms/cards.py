@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.calibrations import recall
-from bench.catalogue import find_gpu
+from bench.catalogue import ProfileError, find_gpu
 from bench.doctor.facts import CardFacts, CudaFacts, NvmlFacts, SensorLook
 from bench.meters.apart import Apart, Told
 from bench.meters.nvml import MASK
@@ -67,7 +67,7 @@ def nvml_facts(told: Told, seen: NvmlFacts) -> NvmlFacts:
     cards: dict[int, CardFacts] = {}
     for line in told.found:
         if "refused" in line:
-            facts = replace(facts, refused=str(line["refused"]))
+            facts = replace(facts, refused=str(line["refused"]), code=line["code"])
         elif "system" in line:
             facts = replace(facts, **_system(line["system"]))
         elif "card" in line:
@@ -97,10 +97,18 @@ def _card(line: JsonObject) -> CardFacts:
     for name in ("pids", "graphics"):
         known[name] = None if known.get(name) is None else tuple(known[name])
     if (device := known.get("device")) is not None:
-        profile = find_gpu(device["name"])
-        named = {**device, "profile": profile.name if profile else None}
+        named = {**device, "profile": _profile(device["name"])}
         known["device"] = DeviceFacts(**{**named, "features": tuple(device["features"])})
     return CardFacts(**known)
+
+
+def _profile(name: str) -> str | None:
+    """The profile that bears this name; the faults of profiles are told elsewhere."""
+    try:
+        profile = find_gpu(name)
+    except ProfileError:
+        return None
+    return None if profile is None else profile.name
 
 
 def _sensor(line: JsonObject) -> SensorLook:

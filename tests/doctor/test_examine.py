@@ -203,6 +203,10 @@ def test_a_driver_that_refuses_gives_its_own_words_and_the_cure(healthy):
     assert checks["device"].cure == checks["driver"].cure == "sudo reboot"
     unloaded = altered(broken, "nvml.module_loaded", False)
     assert found(unloaded)["driver"].cure.startswith("sudo modprobe nvidia")
+    for code, cure in [(4, "usermod -aG"), (12, "libnvidia-ml.so.1"), (16, "--gpu-reset")]:
+        assert cure in found(altered(broken, "nvml.code", code))["driver"].cure
+    bare = found(without(broken, "nvidia-ml-py"))["driver"]
+    assert bare.cure == "/env/bin/python -m pip install nvidia-ml-py"
     contained = found(altered(unloaded, "host.container", "docker"))["driver"]
     assert (contained.status, "--gpus all" in contained.cure) == ("WARN", True)
 

@@ -112,6 +112,7 @@ def test_whatever_fails_ends_in_facts(failing):
         fatal = code in FATAL
         if call in NO_LIBRARY or (call in OF_THE_SYSTEM and fatal):
             assert facts.refused is not None, call
+            assert facts.code == code, call
             assert facts.cards == (), call
             continue
         assert facts.refused is None, call
@@ -135,6 +136,7 @@ def test_without_a_driver_the_library_says_so(monkeypatch, tmp_path):
     (tmp_path / "libnvidia-ml.so.1").write_bytes(b"not a library")
     facts = nvml_facts(Apart("bench.meters.glance").told(), bus(tmp_path, tmp_path))
     assert "libnvidia-ml.so.1" in facts.refused
+    assert facts.code == 12
     assert (facts.cards, facts.trouble) == ((), None)
 
 
