@@ -20,6 +20,9 @@ from bench.records.journal import JsonObject
 
 PATIENCE_S = 20.0
 """For one call: a driver that is loaded anew takes seconds for each card of a large node."""
+START_PATIENCE_S = 60.0
+"""For the process itself: on a busy machine, or from a cold disk, its imports take seconds."""
+START = "its start"
 KILL_PATIENCE_S = 1.0
 PIECE_BYTES = 1 << 16
 
@@ -44,7 +47,7 @@ class Apart:
             stderr=subprocess.DEVNULL,
         )
         self._found: list[JsonObject] = []
-        self._doing = "its start"
+        self._doing = START
         self._buffer = b""
         self._heard_s = time.monotonic()
 
@@ -83,7 +86,8 @@ class Apart:
 
     def _left_s(self, silence_s: float) -> float:
         """Seconds until it has been silent for too long, which it may have been already."""
-        return max(0.0, self._heard_s + silence_s - time.monotonic())
+        patience_s = START_PATIENCE_S if self._doing == START else silence_s
+        return max(0.0, self._heard_s + patience_s - time.monotonic())
 
     def _take(self, line: dict[str, Any]) -> None:
         if "doing" in line:

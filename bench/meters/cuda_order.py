@@ -28,10 +28,10 @@ class CudaError(Exception):
         self.code = code
 
 
-def look(teller: Teller, library: Any = None) -> None:
+def look(teller: Teller) -> None:
     """Tell of the newest CUDA that the driver serves and of each GPU by ordinal."""
     try:
-        cuda = ctypes.CDLL(LIBRARY) if library is None else library
+        cuda = ctypes.CDLL(LIBRARY)
     except OSError:
         teller.found({"found": False})
         return
@@ -46,7 +46,7 @@ def look(teller: Teller, library: Any = None) -> None:
         teller.found({"code": error.code, "call": error.call})
 
 
-def _uuid(cuda: Any, teller: Teller, ordinal: int) -> str:
+def _uuid(cuda: ctypes.CDLL, teller: Teller, ordinal: int) -> str:
     """As NVML spells it."""
     device, raw = ctypes.c_int(), (ctypes.c_ubyte * UUID_BYTES)()
     _call(cuda, teller, "cuDeviceGet", ctypes.byref(device), ordinal)
@@ -56,13 +56,13 @@ def _uuid(cuda: Any, teller: Teller, ordinal: int) -> str:
     return f"GPU-{uuid.UUID(bytes=bytes(raw))}"
 
 
-def _number(cuda: Any, teller: Teller, name: str) -> int:
+def _number(cuda: ctypes.CDLL, teller: Teller, name: str) -> int:
     value = ctypes.c_int()
     _call(cuda, teller, name, ctypes.byref(value))
     return value.value
 
 
-def _call(cuda: Any, teller: Teller, name: str, *arguments: Any) -> None:
+def _call(cuda: ctypes.CDLL, teller: Teller, name: str, *arguments: Any) -> None:
     teller.doing(name)
     code = int(getattr(cuda, name)(*arguments))
     if code:

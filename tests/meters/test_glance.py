@@ -1,17 +1,21 @@
 """The doctor's look at the GPUs in processes of their own, on the fake library: whatever fails or
-hangs there ends in facts. About six seconds."""
+hangs there ends in facts. About 15 seconds."""
 
-import ctypes
 import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from bench.cli import run
 from bench.doctor.facts import NvmlFacts
 from bench.meters import cuda_order
-from bench.meters.apart import Apart, Told
-from bench.meters.cuda_order import look
-from bench.symptoms.cards import bus, cuda_facts, nvml_facts
+from bench.meters.apart import Apart, Teller, Told
+from bench.symptoms.cards import Glances, bus, cuda_facts, nvml_facts
 
+FAKE_CUDA = Path(__file__).parents[1] / "fakenvml" / "fakecuda.c"
 NO_LIBRARY = ("nvmlInitWithFlags", "nvmlDeviceGetCount_v2")
 NO_CARD = ("nvmlDeviceGetHandleByIndex_v2",)
 OF_THE_SYSTEM = ("nvmlSystemGetDriverVersion", "nvmlSystemGetCudaDriverVersion_v2")
@@ -125,9 +129,9 @@ def test_whatever_fails_ends_in_facts(failing):
 
 @pytest.mark.parametrize("call", ["nvmlInitWithFlags", "nvmlDeviceGetFieldValues"])
 def test_a_call_that_hangs_is_given_up_and_named(seen, call):
-    facts = seen(patience_s=1.0, DELAY=f"{call}=inf")
+    facts = seen(patience_s=3.0, DELAY=f"{call}=inf")
     assert facts.trouble.startswith(f"the driver hangs in {call.removesuffix('WithFlags')}")
-    assert facts.trouble.endswith("no answer in 1 s")
+    assert facts.trouble.endswith("no answer in 3 s")
     assert len(facts.cards) == (call == "nvmlDeviceGetFieldValues")
 
 
@@ -146,66 +150,80 @@ def test_a_look_that_dies_says_so():
     assert told.trouble == "the look at the driver died in its start (status 1)"
 
 
-class FakeCuda:
-    """cuda.h's functions over two GPUs; ``fails`` maps a function to its CUresult."""
-
-    def __init__(self, **fails):
-        self.fails = fails
-
-    def __getattr__(self, name):
-        if name == "cuDeviceGetUuid_v2" and self.fails.get(name) == "absent":
-            raise AttributeError(name)
-        return lambda *arguments: (
-            self.fails.get(name) or getattr(FakeCuda, f"do_{name}")(*arguments)
-        )
-
-    def do_cuDriverGetVersion(value):  # noqa: N802, N805 - CUDA's own names
-        value._obj.value = 13000
-        return 0
-
-    def do_cuInit(flags):  # noqa: N802, N805
-        return 0 if flags == 0 else 1
-
-    def do_cuDeviceGetCount(value):  # noqa: N802, N805
-        value._obj.value = 2
-        return 0
-
-    def do_cuDeviceGet(device, ordinal):  # noqa: N802, N805
-        device._obj.value = ordinal
-        return 0
-
-    def do_cuDeviceGetUuid(raw, device):  # noqa: N802, N805
-        ctypes.memmove(raw, bytes([0xFA, device.value, *range(14)]), 16)
-        return 0
-
-    do_cuDeviceGetUuid_v2 = do_cuDeviceGetUuid  # noqa: N815
+@pytest.fixture(scope="session")
+def fakecuda(tmp_path_factory):
+    """The folder of a libcuda.so.1 of our own."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is needed to build the fake CUDA library")
+    folder = tmp_path_factory.mktemp("fakecuda")
+    library = folder / "libcuda.so.1"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, FAKE_CUDA], check=True)
+    return folder
 
 
-def cuda_of(capsys, library):
-    from bench.meters.apart import Teller
+@pytest.fixture
+def fake_machine(fake_gpu, fakecuda, tmp_path, monkeypatch):
+    """A machine of fake GPUs under a fake CUDA, whose bus shows nothing; returns its doctor."""
 
-    look(Teller(), library)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return cuda_facts(Told(tuple(line for line in lines if "doing" not in line)), {})
+    def doctor(*, init="0", **settings):
+        fake_gpu(**settings)
+        monkeypatch.setenv("LD_LIBRARY_PATH", f"{os.environ['LD_LIBRARY_PATH']}:{fakecuda}")
+        monkeypatch.setenv("FAKECUDA_INIT", init)
+        monkeypatch.setattr("bench.symptoms.Glances", lambda: Glances(tmp_path, tmp_path))
+        file = tmp_path / "doctor.json"
+        status = run(["doctor", "--json", str(file), "--out", str(tmp_path / "runs")])
+        return status, items(json.loads(file.read_text()))
 
-
-@pytest.mark.parametrize("newer", ["there", "absent"])
-def test_cuda_tells_its_version_and_the_uuids_in_its_order(capsys, newer):
-    fails = {"cuDeviceGetUuid_v2": "absent"} if newer == "absent" else {}
-    facts = cuda_of(capsys, FakeCuda(**fails))
-    assert (facts.found, facts.version, facts.code) == (True, (13, 0), None)
-    assert facts.uuids == (
-        "GPU-fa000001-0203-0405-0607-08090a0b0c0d",
-        "GPU-fa010001-0203-0405-0607-08090a0b0c0d",
-    )
+    return doctor
 
 
-def test_a_cuda_that_refuses_keeps_its_number(capsys):
-    facts = cuda_of(capsys, FakeCuda(cuInit=802))
-    assert (facts.version, facts.call, facts.code, facts.uuids) == ((13, 0), "cuInit", 802, ())
+def items(document):
+    return {check["item"]: check for checks in document.values() for check in checks}
 
 
-def test_a_machine_without_cuda_says_so(capsys, monkeypatch):
+def test_a_whole_machine_end_to_end(fake_machine, monkeypatch):
+    monkeypatch.setenv("FAKECUDA_REVERSED", "1")
+    status, found = fake_machine(GPUS=2, NAME="NVIDIA H100 80GB HBM3", PERSISTENCE=0,
+                                 LIMIT_W=450, UPDATE_S=0.02)  # fmt: skip
+    assert found["driver"]["text"] == "600.00, 2 GPUs"
+    assert found["nvml library"]["status"] == "WARN"
+    assert found["cuda"]["text"] == "the driver serves CUDA 13.0"
+    assert found["uuid map"]["text"].startswith("CUDA 0 = gpu 1, CUDA 1 = gpu 0")
+    assert found["device"]["text"].startswith("gpu 0, NVIDIA H100 80GB HBM3")
+    assert found["joules"]["text"] == "by nvml-counter"
+    assert found["gpu 1: persistence mode"]["cure"] == "sudo nvidia-smi -i 1 -pm 1"
+    assert found["gpu 0: power limit"]["status"] == "OK"
+    assert "ticks every" in found["gpu 0: energy counter"]["text"]
+    failed = [item for item, check in found.items() if check["status"] == "FAIL"]
+    assert status == (3 if failed else 0)
+
+
+@pytest.mark.parametrize(
+    ("init", "text"),
+    [
+        ("802", "cuInit failed with error 802: the system is not ready"),
+        ("HANG", "the driver hangs in cuInit: no answer in 3 s"),
+    ],
+)
+def test_a_cuda_that_refuses_or_hangs_leaves_the_rest_told(fake_machine, monkeypatch, init, text):
+    monkeypatch.setattr("bench.meters.apart.PATIENCE_S", 3.0)
+    status, found = fake_machine(init=init, UPDATE_S=0.02)
+    assert status == 3
+    assert found["cuda"]["status"] == "FAIL"
+    assert found["cuda"]["text"].startswith(text)
+    assert found["gpu 0: power reading"]["status"] == "OK"
+    assert found["device"]["cure"] == found["cuda"]["cure"]
+
+
+def test_cuda_tells_the_uuids_that_nvml_tells(seen, fakecuda, monkeypatch):
+    nvml = seen(GPUS=2, UPDATE_S=0.01)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(fakecuda))
+    cuda = cuda_facts(Apart("bench.meters.cuda_order").told(5.0), {})
+    assert (cuda.found, cuda.version, cuda.code, cuda.trouble) == (True, (13, 0), None, None)
+    assert cuda.uuids == tuple(card.device.uuid for card in nvml.cards)
+
+
+def test_a_machine_without_cuda_says_so(monkeypatch, capsys):
     monkeypatch.setattr(cuda_order, "LIBRARY", "libcuda-of-no-machine.so.1")
-    facts = cuda_of(capsys, None)
-    assert (facts.found, facts.version) == (False, None)
+    cuda_order.look(Teller())
+    assert json.loads(capsys.readouterr().out) == {"found": False}
