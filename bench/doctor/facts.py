@@ -125,8 +125,8 @@ class SoftwareFacts:
 
     ``versions`` by distribution; ``torch_cuda`` is the CUDA that torch was built with, None for a
     CPU build. ``kernels`` are the CPU's hash kernels, the best first, ``kernels_error`` why there
-    are none. ``setup`` is the command that makes a checkout's environment anew, ``package`` what
-    pip is given otherwise, and ``installer`` the system's package manager.
+    are none. ``setup`` is the command that makes a checkout's environment anew, and ``installer``
+    the system's package manager.
     """
 
     python: str
@@ -140,7 +140,6 @@ class SoftwareFacts:
     compiler_asked: str = "g++"
     headers: bool = True
     setup: str | None = None
-    package: str = "joulemark"
     installer: str | None = None
 
 

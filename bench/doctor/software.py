@@ -14,6 +14,9 @@ CUDA13_NEEDS = (7, 5)
 """CUDA 13 compiles for Turing and newer (its release notes: Maxwell, Pascal, Volta are gone)."""
 BLACKWELL, BLACKWELL_NEEDS = (10, 0), (12, 8)
 """CUDA 12.8 is the first that compiles for Blackwell (its release notes)."""
+CPU = "infer"
+TORCH_FOR_CPUS = "--index-url https://download.pytorch.org/whl/cpu"
+"""PyPI's own torch for Linux brings gigabytes of CUDA libraries along."""
 HEADERS = {
     "apt-get": "sudo apt-get install python{version}-dev",
     "dnf": "sudo dnf install python{version}-devel",
@@ -45,7 +48,7 @@ def extra_for(facts: Facts) -> str:
     """The extra for the driver there is: CUDA 13 or 12, else that of a processor alone."""
     version = cuda_version(facts)
     if not facts.nvml.cards or version is None:
-        return "infer"
+        return CPU
     modern = version[0] >= 13 and _capability(facts) >= CUDA13_NEEDS
     return "cuda13" if modern else "cuda12"
 
@@ -55,8 +58,10 @@ def _install(facts: Facts, *without: str) -> str:
     software = facts.software
     if software.setup is not None:
         return software.setup
+    pip, extra = f"{software.python} -m pip install", extra_for(facts)
     rest = "".join(f" '{each}'" for each in without)
-    return f"{software.python} -m pip install '{software.package}[{extra_for(facts)}]'{rest}"
+    command = f"{pip} 'joulemark[{extra}]'{rest}"
+    return command if extra != CPU else f"{pip} torch {TORCH_FOR_CPUS} && {command}"
 
 
 def _numba(software: SoftwareFacts) -> Check:

@@ -42,7 +42,7 @@ def software_facts(cpu: DeviceFacts) -> SoftwareFacts:
         compiler=shutil.which(asked),
         compiler_asked=asked,
         headers=(Path(sysconfig.get_path("include")) / "Python.h").exists(),
-        setup=None if root is None else f"{root}/.ci/setup bench",
+        setup=None if root is None else set_up_anew(root),
         installer=next((name for name in INSTALLERS if shutil.which(name)), None),
     )
 
@@ -74,8 +74,15 @@ def _kernels() -> tuple[tuple[str, ...], str | None]:
         return (), " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def set_up_anew(root: Path) -> str:
+    """What mends the environment of a checkout: without its stamp it is never believed whole."""
+    purpose = "dev" if (root / ".venv" / "setup.dev").exists() else "bench"
+    stamps = f"{root}/.venv/setup.bench {root}/.venv/setup.dev"
+    return f"rm -f {stamps} && {root}/.ci/setup {purpose}"
+
+
 def _checkout() -> Path | None:
-    """The checkout that this runs from, where its set-up script can make the environment anew."""
+    """The checkout that this runs from, where its set-up script has made the environment."""
     root = Path(bench.__file__).resolve().parent.parent
-    ours = Path(sys.prefix) == root / ".venv"
+    ours = Path(sys.prefix) == root / ".venv" and (root / ".venv" / "setup.log").exists()
     return root if ours and (root / ".ci" / "setup").exists() else None

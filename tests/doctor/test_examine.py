@@ -304,6 +304,13 @@ def test_a_checkout_is_cured_by_its_own_set_up(healthy):
     assert found(facts)["torch"].cure == "/x/.ci/setup bench"
 
 
+def test_without_a_gpu_torch_is_the_build_for_cpus(healthy):
+    cure = found(without(no_gpu(healthy), "torch"))["torch"].cure
+    assert cure.startswith("/env/bin/python -m pip install torch --index-url")
+    assert "https://download.pytorch.org/whl/cpu && " in cure
+    assert cure.endswith("&& /env/bin/python -m pip install 'joulemark[infer]'")
+
+
 def test_energy_counters_that_a_guest_does_not_see(healthy):
     facts = altered(healthy, "host.rapl", RaplFacts("absent", "none"))
     for path, value, cure in [

@@ -10,7 +10,7 @@ from bench.machine import cpu_device
 from bench.symptoms.cards import Glances, bus
 from bench.symptoms.host import host_facts, rapl_facts
 from bench.symptoms.places import lock_facts, place_facts
-from bench.symptoms.software import cuda_of, software_facts
+from bench.symptoms.software import cuda_of, set_up_anew, software_facts
 
 CPU = cpu_device()
 
@@ -154,6 +154,12 @@ def test_what_is_installed_here(monkeypatch):
     assert software.kernels[-1] == "portable"
     assert software.kernels_error is None
     assert (software.compiler, software.compiler_asked) == (None, "a-compiler-of-no-machine")
+
+
+def test_an_environment_that_make_made_is_made_anew(tmp_path):
+    assert set_up_anew(tmp_path).endswith(f"setup.dev && {tmp_path}/.ci/setup bench")
+    write(tmp_path, {".venv/setup.dev": "stamp"})
+    assert set_up_anew(tmp_path).endswith(f"setup.dev && {tmp_path}/.ci/setup dev")
 
 
 def test_a_numba_that_cannot_be_used_is_told(monkeypatch):
