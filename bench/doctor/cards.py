@@ -52,7 +52,8 @@ def _sensor(card: CardFacts) -> Iterator[Check]:
         why = "it was not read" if look is None else look.error or ""
         yield fail("power reading", why, f"bench all --gpu {card.index} --assume-watts W")
         return
-    yield ok("power reading", f"{look.source}, of {', '.join(look.capabilities)}")
+    of = "its module, processor included" if look.scope == "module" else "the GPU alone"
+    yield ok("power reading", f"{look.source} of {of}; it gives {', '.join(look.capabilities)}")
     yield _counter(card, look)
     yield _clocks(card, look)
     yield _throttling(look)

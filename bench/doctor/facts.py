@@ -20,6 +20,7 @@ class SensorLook:
     """
 
     source: str | None = None
+    scope: str | None = None
     capabilities: tuple[str, ...] = ()
     reason: str | None = None
     polled_s: float = 0.0

@@ -159,6 +159,7 @@ def _seen(each: Polled, polled_s: float) -> JsonObject:
     gaps = [after - before for before, after in pairwise(each.moved_s)]
     return {
         "source": facts.source,
+        "scope": facts.scope,
         "capabilities": facts.capabilities,
         "reason": facts.reason,
         "polled_s": polled_s,

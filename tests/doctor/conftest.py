@@ -35,6 +35,7 @@ DEVICE = DeviceFacts(
 )
 SENSOR = SensorLook(
     source="nvml-counter",
+    scope="gpu",
     capabilities=(
         "energy_j", "power_instant_w", "throttle_power_s", "throttle_thermal_s",
         "throttle_brake_s", "sm_clock_hz",

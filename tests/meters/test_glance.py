@@ -56,7 +56,7 @@ def test_what_a_healthy_card_tells(seen):
     assert card.device.profile == "h100"
     assert card.device.power_limit_default_w == 450.0
     assert (card.compute_mode, card.pids, card.calibrated_at) == (0, (), None)
-    assert card.sensor.source == "nvml-counter"
+    assert (card.sensor.source, card.sensor.scope) == ("nvml-counter", "gpu")
     assert {"energy_j", "sm_clock_hz", "throttle_brake_s"} <= set(card.sensor.capabilities)
     assert card.sensor.tick_s == pytest.approx(0.05, rel=0.2)
     assert card.sensor.ticks >= 5
