@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bench.doctor.driver import driver_checks
+from bench.doctor.driver import driver_checks, expected
 from bench.doctor.facts import CardFacts, Facts
 from bench.doctor.findings import fail, ok, warn
 from bench.doctor.software import software_checks
@@ -41,7 +41,7 @@ def _processor(facts: Facts) -> Check:
     text = f"the processor, {host.name}, {host.threads} threads"
     if nvml.asleep:
         return warn("device", f"{text}: the GPU sleeps", "nvidia-smi, then bench doctor again")
-    if nvml.bus or nvml.module_loaded or nvml.cards:
+    if expected(nvml):
         return warn("device", f"{text}: no GPU can be used", _cure(driver_checks(facts)))
     return ok("device", f"{text}: there is no NVIDIA GPU (--device sim:h100 simulates one)")
 

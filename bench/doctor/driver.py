@@ -30,6 +30,10 @@ CUDA_ERRORS = {
 }
 """Meaning and cure of a CUresult of cuInit (names and numbers: cuda.h)."""
 NO_DEVICE = 100
+NOTHING_THERE = frozenset({None, 9, 12})
+"""What NVML refuses with where there is no driver: not loaded, not installed, no binding for it."""
+CLOSED = NOTHING_THERE | {4, 17}
+"""What it refuses with in a container that was not given the GPUs of its host."""
 NVML_CURES: dict[int | None, str] = {
     4: "sudo usermod -aG video,render $USER, then log in again",
     12: "install the rest of NVIDIA's driver, the library libnvidia-ml.so.1",
@@ -44,7 +48,7 @@ def driver_checks(facts: Facts) -> Iterator[Check]:
     if nvml.asleep:
         yield _asleep(nvml)
         return
-    if not (nvml.cards or nvml.bus or nvml.module_loaded):
+    if not expected(nvml):
         yield ok("driver", "no NVIDIA GPU on the PCI bus, and no driver is loaded")
         return
     yield _driver(facts)
@@ -53,6 +57,13 @@ def driver_checks(facts: Facts) -> Iterator[Check]:
     yield _library(nvml)
     yield _cuda_version(facts)
     yield from _map(nvml, facts.cuda)
+
+
+def expected(nvml: NvmlFacts) -> bool:
+    """Whether anything speaks of an NVIDIA GPU; under WSL neither bus nor module does."""
+    refused = nvml.refused is not None and nvml.code not in NOTHING_THERE
+    hung = nvml.trouble is not None
+    return bool(nvml.cards or nvml.bus) or nvml.module_loaded or refused or hung
 
 
 def cuda_version(facts: Facts) -> Version | None:
@@ -79,7 +90,7 @@ def _driver(facts: Facts) -> Check:
 
 def _refused(text: str, facts: Facts) -> Check:
     """A container may have been denied its host's GPUs on purpose."""
-    if facts.host.container:
+    if facts.host.container and facts.nvml.code in CLOSED:
         return warn("driver", text, "start the container with its GPUs: docker run --gpus all …")
     if "nvidia-ml-py" not in facts.software.versions:
         cure = f"{facts.software.python} -m pip install nvidia-ml-py"

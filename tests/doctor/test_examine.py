@@ -192,6 +192,18 @@ def test_without_a_gpu_it_says_what_the_machine_can_do(healthy):
     assert "cupy" not in checks
 
 
+@pytest.mark.parametrize("code", [None, 9, 12])
+def test_a_library_without_a_driver_is_no_gpu(healthy, code):
+    assert found(altered(no_gpu(healthy), "nvml.code", code))["driver"].status == "OK"
+
+
+def test_a_gpu_that_the_bus_does_not_show_is_missed_all_the_same(healthy):
+    for path, value in [("nvml.code", 18), ("nvml.trouble", "the driver hangs in nvmlInit")]:
+        checks = found(altered(no_gpu(healthy), path, value))
+        assert checks["driver"].status == "FAIL"
+        assert checks["device"].cure == checks["driver"].cure
+
+
 def test_what_measured_thriftiest_is_what_hashes(healthy):
     facts = altered(no_gpu(healthy), "software.thriftiest", "numba-cpu:avx2")
     assert found(facts)["hash"].text == "numba-cpu:avx2, the thriftiest measured here"
@@ -212,6 +224,8 @@ def test_a_driver_that_refuses_gives_its_own_words_and_the_cure(healthy):
     assert bare.cure == "/env/bin/python -m pip install nvidia-ml-py"
     contained = found(altered(unloaded, "host.container", "docker"))["driver"]
     assert (contained.status, "--gpus all" in contained.cure) == ("WARN", True)
+    differing = altered(altered(broken, "host.container", "docker"), "nvml.code", 18)
+    assert found(differing)["driver"].cure == "sudo reboot"
 
 
 def test_a_card_that_sleeps_is_left_asleep(healthy):
