@@ -144,7 +144,8 @@ def _processes(card: CardFacts, _: DeviceFacts) -> Check:
         cure = f"end them or wait: ps -o pid,user,etime,args -p {named}"
         text = f"{len(card.pids)} compute on it: the joules would be theirs too"
         return warn("other processes", text, cure)
-    return ok("other processes", "none compute on it")
+    drawing = f", {len(card.graphics)} draw" if card.graphics else ""
+    return ok("other processes", f"none compute on it{drawing}")
 
 
 def _calibration(card: CardFacts, _: DeviceFacts) -> Check:

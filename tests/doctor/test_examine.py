@@ -51,6 +51,8 @@ def test_a_healthy_machine_needs_nothing(healthy):
     assert checks["joules"].text == "by nvml-counter"
     assert checks["uuid map"].text == "CUDA 0 = gpu 0"
     assert "of the GPU alone" in checks["gpu 0: power reading"].text
+    drawn = found(altered(healthy, "card.graphics", (8, 9)))["gpu 0: other processes"]
+    assert drawn.text == "none compute on it, 2 draw"
     module = found(altered(healthy, "card.sensor.scope", "module"))["gpu 0: power reading"]
     assert "of its module" in module.text
     assert "every 100 ms (median of 11 intervals)" in checks["gpu 0: energy counter"].text
