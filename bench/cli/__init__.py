@@ -52,7 +52,7 @@ SHORT = {
     "compare": "Stored runs side by side, each card against the first.",
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
     "report": "Stored runs as one HTML file: verdict, charts, tables.",
-    "doctor": "Check the shipped profiles.",
+    "doctor": "What this machine can measure, and the cure of each fault.",
     "gate": "CI: hold a run, or the machine code, to a baseline.",
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",

@@ -6,6 +6,7 @@ A run is two files in one folder: ``<run_id>.json``, written whole or not at all
 
 from bench.store.cache import (
     cache_dir,
+    cache_place,
     remember_kernel,
     remember_setup,
     remembered_kernel,
@@ -30,6 +31,7 @@ __all__ = [
     "StoreError",
     "StoredJournal",
     "cache_dir",
+    "cache_place",
     "card_json",
     "card_schema",
     "device_lock",
