@@ -29,7 +29,7 @@ def test_the_reference_names_every_option_that_help_names(
 ) -> None:
     assert run([command, "--help"]) == 0
     said = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M))
-    section = made.split(f"## `bench {command}`\n")[1].split("\n## ")[0]
+    section = made.split(f"## `bench {command}`\n")[1].split("\n## ", maxsplit=1)[0]
     assert set(ROW.findall(section)) == said - {"--help"}
 
 
