@@ -16,3 +16,5 @@ html_theme = "furo"
 html_title = f"joulemark {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]

@@ -22,7 +22,8 @@ HEAD = """\
 # Every command
 
 As `bench COMMAND --help` says it, on one page. `bench` and `joulemark` are the same program, and
-every command takes `-h` and `--help`. An option whose value is “–” is a switch.
+every command takes `-h` and `--help`. An option whose value is “–” is a switch; of several values
+with commas between them one is given.
 """
 STATUSES = """\
 ## Exit status
@@ -96,7 +97,12 @@ def _named(option: Any, term: str) -> tuple[str, str]:
     value = term.removeprefix(", ".join(option.opts)).strip()
     if option.metavar is None:
         value = value.strip("<>[]")
-    return ", ".join(f"`{name}`" for name in names), NONE if option.is_flag else f"`{value}`"
+    forms = NONE if option.is_flag else _coded(value.split("|"))
+    return _coded(names), forms
+
+
+def _coded(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _told(text: str) -> tuple[str, str]:

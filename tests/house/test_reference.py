@@ -41,7 +41,7 @@ def test_every_exit_status_has_its_meaning(made: str) -> None:
 
 
 def test_defaults_bounds_and_required_ones_are_told(made: str) -> None:
-    assert "| `--grade` | `quick\\|standard\\|publish` | `standard` | How long" in made
+    assert "| `--grade` | `quick`, `standard`, `publish` | `standard` | How long" in made
     assert re.search(r"\| `--context` \| `TOKENS` \| – \| .* `x>=1` \|", made)
     assert re.search(r"\| `--power-limit` \| `W,W,…` \| required \|", made)
     assert "`bench market new [OPTIONS] FILE.toml`" in made
