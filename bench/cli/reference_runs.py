@@ -37,7 +37,7 @@ NO_CARD = """\
 
 def page(folder: Path) -> str:
     """The page as Markdown; Refusal names a record that does not belong on it, and why."""
-    return told([sound(path) for path in in_folder(folder)])
+    return told([sound(path) for path in in_folder(folder)] if folder.is_dir() else [])
 
 
 def told(records: Sequence[RunRecord]) -> str:

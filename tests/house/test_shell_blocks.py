@@ -45,10 +45,10 @@ class Block:
         """The arguments of each ``bench`` line, comments left out, patterns not yet matched."""
         text = self.body.replace("\\\n", " ")
         for found in COMMAND.finditer(text):
-            lexed = shlex.shlex(found["rest"], posix=True, punctuation_chars=";&|()")
+            lexed = shlex.shlex(found["rest"], posix=True, punctuation_chars=";&|()<>")
             lexed.whitespace_split = True
             words = list(lexed)
-            ends = [place for place, word in enumerate(words) if set(word) <= set(";&|()")]
+            ends = [place for place, word in enumerate(words) if set(word) <= set(";&|()<>")]
             yield words[: ends[0]] if ends else words
 
 
@@ -113,7 +113,7 @@ def test_every_bench_line_is_one_that_the_program_takes(page: str) -> None:
 
 
 def test_what_the_program_does_not_take_is_seen() -> None:
-    text = "<!-- run -->\n```sh\nbench list --devise x  # why\n$ bench run -- ls; echo 1\n```\n"
+    text = "<!-- run -->\n```sh\nbench list --devise x  # why\n$ bench run -- ls > x; echo 1\n```\n"
     (block,) = blocks("x.md", text)
     assert block.mark == "<!-- run -->"
     first, second = block.commands()

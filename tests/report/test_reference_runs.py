@@ -85,3 +85,7 @@ def test_a_simulated_card_is_no_reference(simulated: Path) -> None:
 def test_the_command_prints_the_committed_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0
     assert capsys.readouterr().out == (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_a_clone_without_the_folder_has_an_empty_page(tmp_path: Path) -> None:
+    assert page(tmp_path / "none") == page(tmp_path)
