@@ -45,3 +45,11 @@ def test_defaults_bounds_and_required_ones_are_told(made: str) -> None:
     assert re.search(r"\| `--context` \| `TOKENS` \| – \| .* `x>=1` \|", made)
     assert re.search(r"\| `--power-limit` \| `W,W,…` \| required \|", made)
     assert "`bench market new [OPTIONS] FILE.toml`" in made
+
+
+def test_the_readme_has_every_exit_status(root: Path, made: str) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    table = readme.split("\n## Exit status\n")[1].split("\n## ", maxsplit=1)[0]
+    rows = re.findall(r"^\| ([\d, ]+) \|", table, re.M)
+    statuses = [status for row in rows for status in row.split(", ")]
+    assert statuses == re.findall(r"^\| (\d+) \|", made, re.M)
