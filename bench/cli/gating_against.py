@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DEFAULT = ("all", "--grade", "quick")
 """What is measured of both where nothing is named."""
 MEASURING = ("all", "hash", "infer")
+BY_THE_CODE = (BUG, USAGE)
+"""What a base may exit with because its code lacks something, not because of the machine."""
 OURS = ("--json", "--out", "--dry-run", "--csv", "--markdown", "--html", "--xlsx")
 """Options of those commands that would keep a run from leaving its record here, or beside it."""
 
@@ -153,10 +155,11 @@ class _Turns:
         found = self._run(name, "warm up", None)
         self._took_s.clear()
         if isinstance(found, Lost):
-            status = found.status or BUG
+            status = found.status or USAGE
+            theirs = name == "base" and status in BY_THE_CODE
             who = self._benches[name].name
             text = f"{who}: bench {self._trial.arguments[0]} left no record: {found.said}"
-            raise Refusal(NOT_COMPARABLE if name == "base" else status, text)
+            raise Refusal(NOT_COMPARABLE if theirs else status, text)
 
     def _run(self, name: Name, what: str, seed: int | None) -> Side | Lost:
         run_s = statistics.median(self._took_s) if self._took_s else self._planned_s

@@ -73,7 +73,7 @@ def conclude(
     for line in lines(found):
         say(console, line)
     if found.verdict == "ok":
-        say(console, f"ok: {len(found.figures)} figures, none worse than {against} allows")
+        say(console, f"ok: {len(found.figures)} figures, none has lost more than is let pass")
     status = STATUS[found.verdict]
     _write(request, found, status, gated(found, boundary, against), console, more or {})
     return status
