@@ -155,6 +155,5 @@ def _environment(root: Path, folder: Path) -> dict[str, str]:
     return without_git(os.environ) | {
         "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else str(root),
         "PYTHONSAFEPATH": "1",
-        "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
