@@ -151,9 +151,18 @@ class _Turns:
             self._screen.say(f"pair {number:>2}/{self._pairs}, {order[0]} first: {_said(pair)}")
 
     def _warm(self, name: Name) -> None:
-        """Compiled and cached afterwards; Refusal where a side cannot run at all."""
+        """Compiled and cached afterwards; Refusal where a side cannot run at all.
+
+        A run that is not to be believed may have been the machine's fault, two of them hardly.
+        """
         found = self._run(name, "warm up", None)
+        if isinstance(found, Side) and found.spoilt:
+            self._left += 1
+            found = self._run(name, "warm up again", None)
         self._took_s.clear()
+        if isinstance(found, Side) and found.spoilt:
+            text = f"{self._benches[name].name}: warming up twice, {found.spoilt}"
+            raise Refusal(NOT_COMPARABLE, text)
         if isinstance(found, Lost):
             status = found.status or USAGE
             theirs = name == "base" and status in BY_THE_CODE

@@ -68,14 +68,16 @@ def conclude(
     more: Mapping[str, Any] | None = None,
 ) -> int:
     """Show the findings, write them where they are wanted (``more`` joins the JSON): the status."""
-    console.print()
-    console.print(terminal(gated(found, boundary, against), console.width))
+    sheet = gated(found, boundary, against)
+    if found.figures:
+        console.print()
+        console.print(terminal(sheet, console.width))
     for line in lines(found):
         say(console, line)
     if found.verdict == "ok":
         say(console, f"ok: {len(found.figures)} figures, none has lost more than is let pass")
     status = STATUS[found.verdict]
-    _write(request, found, status, gated(found, boundary, against), console, more or {})
+    _write(request, found, status, sheet, console, more or {})
     return status
 
 

@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.cli import run
+from bench.cli.signals import interruptible, postponed, refusing
+from bench.measure import Interrupted
 
 HERE = Path(__file__).parents[2]
 STAND_IN = """
@@ -23,8 +25,9 @@ import json, os, pathlib, random, signal, sys
 from bench import FAULT, SPEED, NOISE
 
 def main(words):
+    called = [str(pathlib.Path(__file__)), os.environ["XDG_CACHE_HOME"], words]
     with open(os.environ["LOG"], "a") as log:
-        print(json.dumps([str(pathlib.Path(__file__)), os.environ["XDG_CACHE_HOME"], words]), file=log)
+        print(json.dumps(called), file=log)
     if FAULT == "old" and "--window" in words:
         print("bench: No such option: --window", file=sys.stderr)
         return 2
@@ -44,6 +47,9 @@ def main(words):
     for work in record["workloads"]:
         for window in work["windows"]:
             window["units"] *= scale
+    if FAULT == "invalid":
+        codes = [{"name": "NO_DATA", "text": "", "fatal": True}]
+        record["validity"] = {"status": "invalid", "codes": codes}
     if FAULT == "other schema":
         record["schema"] = "joulemark/run/99"
     pathlib.Path(words[words.index("--json") + 1]).write_text(json.dumps(record))
@@ -289,6 +295,7 @@ def unlike(repo, kind):
         ("broken", "unlike: its bench cannot be imported here: ModuleNotFoundError"),
         ("no kernels", "unlike: "),
         ("old", "unlike: bench hash left no record: No such option: --window"),
+        ("invalid", "unlike: warming up twice, the run is invalid: NO_DATA"),
         ("other schema", "unlike: bench hash left no record: no single record that this bench"),
     ],
 )
@@ -319,6 +326,20 @@ def test_an_interrupt_leaves_neither_worktree_nor_folder(repo, number):
     assert gating.returncode == 128 + number
     assert err.splitlines() == ["bench: interrupted after 0 of 8 pairs: nothing is judged"]
     assert left_nothing(repo)
+
+
+def test_a_signal_waits_for_what_must_not_be_left_half_done():
+    done = []
+
+    def work():
+        with refusing(), interruptible(), postponed():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("all")
+
+    with pytest.raises(Interrupted) as interrupt:
+        work()
+    assert (done, interrupt.value.number) == (["all"], signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_this_very_code_with_a_loss_planted_in_a_profile(places, monkeypatch, capfd):
