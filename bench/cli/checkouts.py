@@ -49,20 +49,25 @@ def checkout_here() -> Checkout:
         raise Refusal(ENVIRONMENT, text)
     try:
         commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        changed = bool(_state(root))
     except GitError as error:
-        text = f"{legible(str(root))} has no commit yet: {error}"
+        text = f"{legible(str(root))} cannot be read as a checkout, or has no commit yet: {error}"
         raise Refusal(ENVIRONMENT, text) from error
-    return Checkout(root, commit, changed=bool(_state(root)))
+    return Checkout(root, commit, changed)
 
 
 def fingerprint(checkout: Checkout) -> str:
     """Changes when the code does: a tracked file, a new one, or another commit checked out."""
     root = checkout.root
-    parts = (
-        _git(root, "rev-parse", "HEAD"),
-        _state(root),
-        _git(root, "diff", "--binary", "HEAD", "--", *CODE),
-    )
+    try:
+        parts = (
+            _git(root, "rev-parse", "HEAD"),
+            _state(root),
+            _git(root, "diff", "--binary", "HEAD", "--", *CODE),
+        )
+    except GitError as error:
+        text = f"{legible(str(root))} cannot be read as a checkout any more: {error}"
+        raise Refusal(ENVIRONMENT, text) from error
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -127,7 +132,7 @@ def _git(folder: Path, *arguments: str) -> str:
     """What git prints; Ctrl-C is for bench alone, which never leaves git's work half done."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             env=without_git(os.environ),

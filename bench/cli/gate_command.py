@@ -12,9 +12,10 @@ from bench.cli import options
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN.json | -- all|hash|infer …]",
-        help="A record, or what pytest --benchmark-json wrote. With --against what to measure of"
-        " both sides, after --. Default: all --grade quick.",
+        metavar="RUN.json|WORK",
+        help="A record, or what pytest --benchmark-json wrote. With --against, after --, what"
+        " to measure of both sides: all, hash or infer with its options."
+        " Default: all --grade quick.",
         show_default=False,
     ),
 ]
