@@ -27,6 +27,7 @@ from bench.store import BadRecord, cache_dir, load
 
 PATIENCE_S = 20.0
 """How long a run that is asked to end may write what it has."""
+UNREAD = "no single record that this bench reads"
 PROVE = """
 import importlib, importlib.metadata, json, sys
 names = {"bench", "bench.__main__", "bench.kernels", "bench.profiles"}
@@ -95,9 +96,8 @@ class Bench:
         try:
             return side_of(load(record))
         except BadRecord as error:
-            return Lost(
-                status, f"no single record that this bench reads: {error.field} {error.why}"
-            )
+            why = f"{error.field or 'it'} {error.why}"
+            return Lost(status, f"{UNREAD} ({why}); name one kernel and one point")
 
     def _bench(self, arguments: Sequence[str]) -> tuple[int, str, str]:
         return self._call([sys.executable, "-P", "-m", "bench", *arguments])
