@@ -53,7 +53,7 @@ SHORT = {
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
     "report": "Stored runs as one HTML file: verdict, charts, tables.",
     "doctor": "What this machine can measure, and the cure of each fault.",
-    "gate": "CI: hold a run, or the machine code, to a baseline.",
+    "gate": "CI: hold a run, a checkout or machine code to a baseline.",
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",
     "hash": "The hash side alone: one kernel, or all side by side.",

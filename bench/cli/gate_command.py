@@ -9,9 +9,15 @@ import typer
 
 from bench.cli import options
 
-Run = Annotated[
-    Path | None,
-    typer.Argument(metavar="RUN.json", help="A record, or what pytest --benchmark-json wrote."),
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN.json|WORK",
+        help="A record, or what pytest --benchmark-json wrote. With --against, after --, what"
+        " to measure of both sides: all, hash or infer with its options."
+        " Default: all --grade quick.",
+        show_default=False,
+    ),
 ]
 Audit = Annotated[
     bool,
@@ -24,6 +30,17 @@ Baseline = Annotated[
         help="What to hold it against; written when it does not exist yet. With --audit the"
         " default is the audit that ships.",
     ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REF",
+        help="Measure this checkout and that commit of it in turn, on this machine.",
+    ),
+]
+Pairs = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Runs of each side with --against. Default: 8."),
 ]
 MaxRegress = Annotated[
     str | None,
@@ -48,10 +65,12 @@ Junit = Annotated[
 
 
 def gate_command(
-    run: Run = None,
+    words: Words = None,
     *,
     audit: Audit = False,
     baseline: Baseline = None,
+    against: Against = None,
+    pairs: Pairs = None,
     max_regress: MaxRegress = None,
     confidence: Confidence = None,
     any_device: AnyDevice = False,
@@ -60,14 +79,19 @@ def gate_command(
     markdown: options.Markdown = None,
     no_color: options.NoColor = False,
 ) -> int:
-    """Compare with a baseline: exit 10 regression, 11 not comparable, 12 inconclusive."""
+    """Hold to a baseline or a commit: exit 10 regression, 11 not comparable, 12 inconclusive."""
     from bench.cli.gated import GateRequest, checked
 
+    given = words or []
+    files = [] if against is not None else given[:1]
     request = checked(
         GateRequest(
-            run=run,
+            run=Path(files[0]) if files else None,
             audit=audit,
             baseline=baseline,
+            against=against,
+            pairs=pairs,
+            command=tuple(given[len(files) :]),
             max_regress=max_regress,
             confidence=confidence,
             any_device=any_device,
@@ -79,6 +103,8 @@ def gate_command(
     )
     if audit:
         from bench.cli.gating import run_gate
+    elif against is not None:
+        from bench.cli.gating_against import run_gate
     else:
         from bench.cli.gating_runs import run_gate
     return run_gate(request)

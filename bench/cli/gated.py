@@ -14,6 +14,7 @@ from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.output import write_json, write_whole
 from bench.cli.refusal import STORAGE, USAGE, Refusal
 from bench.cli.request import check_writable
+from bench.gate.judge import FEWEST_BLOCKS
 from bench.machine import legible
 from bench.report.exports import to_markdown
 from bench.report.junit import Case, to_junit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = "joulemark/gate/1"
 CONFIDENCE = 0.95
 MOST_PERCENT = 1000.0
+PAIRS, MOST_PAIRS = 8, 1000
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The file that GitHub Actions shows as a step's summary."""
 
@@ -38,6 +40,9 @@ class GateRequest:
     run: Path | None
     audit: bool
     baseline: Path | None
+    against: str | None
+    pairs: int | None
+    command: tuple[str, ...]
     max_regress: str | None
     confidence: float | None
     any_device: bool
@@ -55,6 +60,11 @@ class GateRequest:
     def regress(self) -> float | None:
         """The loss let pass, as a share; None is the default. Refusal when it is no percentage."""
         return None if self.max_regress is None else _share(self.max_regress, audit=self.audit)
+
+    @property
+    def turns(self) -> int:
+        """Pairs of runs with --against."""
+        return PAIRS if self.pairs is None else self.pairs
 
     @property
     def sure(self) -> float:
@@ -120,17 +130,39 @@ def _summarise(sheets: Sequence[Sheet], console: Console) -> None:
 
 
 def _check_use(request: GateRequest) -> None:
+    if request.against is not None:
+        _check_against(request)
+        return
+    if request.pairs is not None:
+        raise Refusal(USAGE, f"--pairs {request.pairs}: only --against REF measures in pairs")
+    if request.command:
+        text = "one run at a time; after --against REF the words after -- are what to measure"
+        raise Refusal(USAGE, f"{legible(request.command[0])}: {text}")
     if request.audit:
         for given, name in ((request.run, "a run"), (request.confidence, "--confidence")):
             if given is not None:
                 text = "counts are not measured; leave one of them out"
                 raise Refusal(USAGE, f"--audit does not go with {name}: {text}")
     elif request.run is None:
-        text = "give RUN.json, a stored run, with --baseline FILE; or --audit"
+        text = "give RUN.json, a stored run, with --baseline FILE; or --against REF; or --audit"
         raise Refusal(USAGE, f"nothing to gate: {text}")
     elif request.baseline is None:
         text = "give --baseline FILE; where there is none yet the run becomes it"
         raise Refusal(USAGE, f"nothing to hold {legible(str(request.run))} against: {text}")
+
+
+def _check_against(request: GateRequest) -> None:
+    for given, name in (
+        (request.audit, "--audit"),
+        (request.baseline is not None, "--baseline"),
+        (request.any_device, "--any-device"),
+    ):
+        if given:
+            text = "both sides are measured now, on this device; leave one of them out"
+            raise Refusal(USAGE, f"--against does not go with {name}: {text}")
+    if not FEWEST_BLOCKS <= request.turns <= MOST_PAIRS:
+        text = f"use {FEWEST_BLOCKS} to {MOST_PAIRS}"
+        raise Refusal(USAGE, f"--pairs {request.pairs}: {text}")
 
 
 def _share(given: str, *, audit: bool) -> float:

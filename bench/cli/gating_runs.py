@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,10 @@ from bench.gate.compare import Findings, compare, default_regress, lines, said
 from bench.gate.judge import Verdict
 from bench.gate.side import Side
 from bench.machine import legible
+from bench.records.run import Boundary
 from bench.report.gate import cases, gated
 from bench.report.screen import say
-from bench.report.sheet import terminal
+from bench.report.sheet import Sheet, terminal
 from bench.store import BadRecord
 from bench.store.sides import load_side
 
@@ -49,17 +51,33 @@ def run_gate(request: GateRequest) -> int:
     head = _load(request.run)
     if not os.path.lexists(request.baseline):
         _first(request.run, request.baseline, head, console)
-        _write(request, _compared(request, replace(head, gauges=()), head), OK, head, console)
+        empty = _compared(request, replace(head, gauges=()), head)
+        _write(request, empty, OK, gated(empty, head.boundary), console, {})
         return OK
     found = _compared(request, _load(request.baseline), head)
-    console.print()
-    console.print(terminal(gated(found, head.boundary), console.width))
+    return conclude(request, found, head.boundary, console)
+
+
+def conclude(
+    request: GateRequest,
+    found: Findings,
+    boundary: Boundary,
+    console: Console,
+    *,
+    against: str = "the baseline",
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Show the findings, write them where they are wanted (``more`` joins the JSON): the status."""
+    sheet = gated(found, boundary, against)
+    if found.figures:
+        console.print()
+        console.print(terminal(sheet, console.width))
     for line in lines(found):
         say(console, line)
     if found.verdict == "ok":
-        say(console, f"ok: {len(found.figures)} figures, none worse than the baseline allows")
+        say(console, f"ok: {len(found.figures)} figures, none has lost more than is let pass")
     status = STATUS[found.verdict]
-    _write(request, found, status, head, console)
+    _write(request, found, status, sheet, console, more or {})
     return status
 
 
@@ -102,8 +120,13 @@ def _first(run: Path, baseline: Path, head: Side, console: Console) -> None:
     say(console, f"Saved {legible(str(baseline))}: {count} figures, to compare with")
 
 
-def _write(
-    request: GateRequest, found: Findings, status: int, head: Side, console: Console
+def _write(  # noqa: PLR0917 - what is found, and where it goes
+    request: GateRequest,
+    found: Findings,
+    status: int,
+    sheet: Sheet,
+    console: Console,
+    more: Mapping[str, Any],
 ) -> None:
     data: dict[str, Any] = {
         "exit_status": status,
@@ -112,8 +135,7 @@ def _write(
         "figures": [asdict(each) for each in found.figures],
         "not_in_baseline": found.fresh,
         "not_gated": found.silent,
+        **more,
     }
-    each_said = (said(each, found.terms) for each in found.figures)
-    tests = cases(found, each_said)
-    sheets = [gated(found, head.boundary)]
-    write_findings(request, data, sheets, console, suite="bench gate", cases=tests)
+    tests = cases(found, (said(each, found.terms) for each in found.figures))
+    write_findings(request, data, [sheet], console, suite="bench gate", cases=tests)

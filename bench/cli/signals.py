@@ -50,6 +50,21 @@ def interruptible(after: Handler = deaf) -> Iterator[None]:
         _install(after)
 
 
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """What must not be left half done: a signal that comes meanwhile is handled at its end."""
+    before = [signal.getsignal(each) for each in ENDING]
+    noted = Noted()
+    noted.listen()
+    try:
+        yield
+    finally:
+        for each, handler in zip(ENDING, before, strict=True):
+            signal.signal(each, handler)
+    if noted.number is not None:
+        signal.raise_signal(noted.number)
+
+
 class Noted:
     """Hears the signals that end a command and raises nothing: what must be finished is.
 

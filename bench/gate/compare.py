@@ -55,9 +55,13 @@ def default_regress(base: Side, head: Side) -> float:
 
 
 def compare(
-    base: Side, head: Side, *, max_regress: float, confidence: float, any_device: bool = False
-) -> Findings:
-    """Each figure of the baseline against the same of the later side."""
+    base: Side, head: Side, *, max_regress: float, confidence: float, any_device: bool = False,
+    paired: bool = False,
+) -> Findings:  # fmt: skip
+    """Each figure of the baseline against the same of the later side.
+
+    ``paired``: their values were measured beside each other, as ``bench.gate.pairs`` lays them.
+    """
     later = {each.name: each for each in head.gauges}
     earlier = {each.name for each in base.gauges if each.values}
     pairs = [(each, later.get(each.name)) for each in base.gauges]
@@ -65,7 +69,8 @@ def compare(
     apart = _unlike_devices(base, head, any_device)
     whys = [apart or _unlike(before, now) for before, now in told]
     judged = sum(why is None for why in whys)
-    terms = Terms(max_regress=max_regress, confidence=confidence, figures=max(1, judged))
+    figures = max(1, judged)
+    terms = Terms(max_regress=max_regress, confidence=confidence, figures=figures, paired=paired)
     return Findings(
         terms,
         tuple(_finding(*pair, why, terms) for pair, why in zip(told, whys, strict=True)),

@@ -24,11 +24,13 @@ ALARM_SHARE = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What is let pass: ``max_regress`` as a share, ``confidence`` one-sided, of ``figures``
-    figures that are judged together."""
+    figures that are judged together. ``paired``: value k of one side was measured beside value k
+    of the other."""
 
     max_regress: float
     confidence: float
     figures: int = 1
+    paired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,11 @@ def judge(
     """The verdict on positive block values of both sides, each in time order.
 
     Welch's t on logarithms (Biometrika 34:28, 1947) with errors that slow drift does not fool, its
-    correlation taken from both sides; of that error and s/√B the larger counts. With the bounds
-    of the loss at ``confidence``: a regression where even the lower one is beyond the limit, ok
+    correlation taken from both sides; of that error and s/√B the larger counts. Paired values are
+    judged by Student's t on the logarithms of their ratios, n − 1 degrees of freedom: what both of
+    a pair share cancels, and as a coin decides which of a pair comes first, drift from one to the
+    other is noise of the pairs and no bias. With the bounds of the loss at ``confidence``: a
+    regression where even the lower one is beyond the limit, ok
     where the upper one is within. Where an unchanged head could not have been told from the
     limit, that is where half the interval is over half the limit, nothing is ok, and a
     regression must hold at
@@ -60,16 +65,18 @@ def judge(
     """
     spread = (coefficient_of_variation(base), coefficient_of_variation(head))
     if min(len(base), len(head)) < FEWEST_BLOCKS:
-        why = f"{len(base)} blocks before, {len(head)} now: {FEWEST_BLOCKS} tell how it varies"
+        known = f"{len(base)} blocks before, {len(head)} now"
+        known = f"{len(head)} pairs" if terms.paired else known
+        why = f"{known}: {FEWEST_BLOCKS} tell how it varies"
         return Judged("inconclusive", None, None, spread, why)
     sign = 1 if more_is_worse else -1
-    change, error, degrees = _change(base, head)
+    change, error, degrees = (_paired_change if terms.paired else _change)(base, head)
     loss, limit = sign * change, _in_logs(terms.max_regress, more_is_worse)
     half = _quantile(degrees, terms.confidence) * error
     hidden = 2 * half > limit
     strict = 1 - (1 - terms.confidence) / (ALARM_SHARE * terms.figures)
     alarm = _quantile(degrees, strict) * error if hidden else half
-    blocks = len(base) + len(head)
+    blocks = len(head) if terms.paired else len(base) + len(head)
     low, high = math.exp(change - half), math.exp(change + half)
     ratio = Estimate(math.exp(change), low, high, blocks)
     finds = _as_share(limit + alarm + half, more_is_worse)
@@ -94,6 +101,12 @@ def _change(base: Sequence[float], head: Sequence[float]) -> tuple[float, float,
     weights = [v * v / k for v, k in zip(variances, each, strict=True)]
     degrees_both = whole * whole / math.fsum(weights) if whole > 0 else float(sum(each))
     return means[1] - means[0], math.sqrt(whole), degrees_both
+
+
+def _paired_change(base: Sequence[float], head: Sequence[float]) -> tuple[float, float, float]:
+    """The same of pairs."""
+    logs = [math.log(now / before) for before, now in zip(base, head, strict=True)]
+    return math.fsum(logs) / len(logs), standard_error(logs), len(logs) - 1
 
 
 def _in_logs(share: float, more_is_worse: bool) -> float:

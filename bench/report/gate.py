@@ -11,10 +11,11 @@ from bench.report.sheet import Cell, Column, Sheet
 from bench.report.text import per_unit, rate
 
 HOW = "change: one-sided bounds from the variation of the blocks, which tells nothing of other runs"
+HOW_PAIRED = "change: of pairs of runs; one-sided bounds from how the ratios of the pairs vary"
 FINDS = "finds: the smallest loss that so much noise lets be found"
 
 
-def gated(found: Findings, boundary: Boundary) -> Sheet:
+def gated(found: Findings, boundary: Boundary, against: str = "the baseline") -> Sheet:
     """A row a figure."""
     columns = (
         Column("workload", "workload"),
@@ -29,9 +30,10 @@ def gated(found: Findings, boundary: Boundary) -> Sheet:
     )
     terms = found.terms
     may = f"let pass: {100 * terms.max_regress:g} %, at confidence {terms.confidence:g}"
-    notes = (may, HOW, FINDS, *(f"not gated: {each}" for each in found.silent))
+    how = HOW_PAIRED if terms.paired else HOW
+    notes = (may, how, FINDS, *(f"not gated: {each}" for each in found.silent))
     rows = tuple(map(_row, found.figures))
-    return Sheet("Against the baseline", boundary, columns, rows, notes)
+    return Sheet(f"Against {against}", boundary, columns, rows, notes)
 
 
 def cases(found: Findings, said: Iterator[str]) -> tuple[Case, ...]:
