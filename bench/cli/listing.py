@@ -155,7 +155,10 @@ def _found(request: ShowRequest) -> Path:
         raise Refusal(
             USAGE, f"{legible(request.run)}: give a record's file or a run id's beginning"
         )
-    fits = [path for path in in_folder(request.folder) if path.stem.startswith(request.run)]
+    try:
+        fits = [path for path in in_folder(request.folder) if path.stem.startswith(request.run)]
+    except BadRecord as error:
+        raise Refusal(BAD_FILE, legible(str(error))) from error
     fits = [path for path in fits if RUN_PREFIX.fullmatch(path.stem)]
     if len(fits) == 1:
         return fits[0]
