@@ -11,30 +11,45 @@ from dataclasses import fields
 from bench.records.record import RunRecord
 
 NAMES = tuple(field.name.encode() for field in fields(RunRecord))
+MARKS = tuple(b'\n  "%s": ' % name for name in NAMES)
 WHOLE = (b"schema", b"run_id", b"started_at", b"device", b"workloads", b"validity")
 FIRST = (b"plan", b"verdict")
 """Of these the first field alone is shown: the grade, and the verdict's code."""
-BEGIN, END = b"{\n", b"\n}\n"
-FIELD, INNER = b'  "', b'\n    "'
+END = b"\n}\n"
+INNER = b'\n    "'
 
 
 def shown_fields(data: bytes) -> bytes | None:
     """A JSON object of the fields that are shown; None where the text is not as ``save`` writes
     it: cut off, filled with zeros, put together of two, or of another layout."""
-    if not (data.startswith(BEGIN + FIELD) and data.endswith(END)) or b"\0" in data:
+    if not data.endswith(END) or b"\0" in data:
         return None
-    parts = data[len(BEGIN + FIELD) : -len(END)].split(b"\n" + FIELD)
-    named = [part.partition(b'": ')[::2] for part in parts]
-    if tuple(name for name, _ in named) != NAMES:
+    starts = _starts(data)
+    if len(starts) < len(NAMES) or data[: starts[0]] != b"{":
         return None
-    if not all(value.endswith(b",") for _, value in named[:-1]):
+    ends = [*starts[1:], len(data) - len(END)]
+    parts = [
+        data[start + len(mark) : end] for start, mark, end in zip(starts, MARKS, ends, strict=True)
+    ]
+    if not all(part.endswith(b",") for part in parts[:-1]):
         return None
-    values = {name: value.removesuffix(b",") for name, value in named}
+    values = dict(zip(NAMES, (part.removesuffix(b",") for part in parts), strict=True))
     if not all(map(_closed, values.values())):
         return None
     shown = [(name, values[name]) for name in WHOLE]
     shown += [(name, _first(values[name])) for name in FIRST]
     return b"{%s}" % b",".join(b'"%s":%s' % each for each in shown)
+
+
+def _starts(data: bytes) -> list[int]:
+    """Where each field's line begins, up to the first that is missing."""
+    found: list[int] = []
+    for mark in MARKS:
+        start = data.find(mark, found[-1] if found else 0)
+        if start < 0:
+            break
+        found.append(start)
+    return found
 
 
 def _closed(value: bytes) -> bool:
