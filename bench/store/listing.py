@@ -6,7 +6,6 @@ A record in full is read by ``load``; here a field that a line does not show is 
 from __future__ import annotations
 
 import datetime as dt
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from bench.records.run import DeviceKind, GradeName, Status
 from bench.store.errors import BadRecord, OtherFormat
 from bench.store.glance import shown_fields
 from bench.store.journal import JOURNAL_SUFFIX
+from bench.store.plausible import BOUNDS
 from bench.store.reading import RESTORE, RUN_ID, read_bytes, record_of
 
 if TYPE_CHECKING:
@@ -201,18 +201,19 @@ def _sound(part: _Part) -> bool:
         zone = dt.datetime.fromisoformat(part.started_at).tzinfo
     except ValueError:
         return False
-    figures = (
-        figure.mid
-        for work in part.workloads
-        for figure in (work.metrics.units_per_s, work.metrics.joules_per_unit)
-        if figure is not None
-    )
     named = part.schema == SCHEMA and RUN_ID.fullmatch(part.run_id) is not None
-    return named and zone is not None and all(map(_plausible, figures))
+    figures = (_plausible(work.metrics) for work in part.workloads)
+    return named and zone is not None and all(figures)
 
 
-def _plausible(figure: float) -> bool:
-    return math.isfinite(figure) and figure >= 0
+def _plausible(metrics: _Metrics) -> bool:
+    """Whether a run can have such figures; 0 only one that stood still, as ``load`` knows."""
+    for name in ("units_per_s", "joules_per_unit"):
+        found: _Mid | None = getattr(metrics, name)
+        least, most = BOUNDS[name]
+        if found is not None and found.mid != 0 and not least <= found.mid <= most:
+            return False
+    return True
 
 
 def _work(workload: _Workload) -> Work:
