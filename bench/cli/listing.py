@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -149,7 +150,7 @@ def _document(shelf: Shelf, shown: list[Row]) -> dict[str, Any]:
 def _found(request: ShowRequest) -> Path:
     """The file meant: as a path, else as the beginning of one run's id in the folder."""
     named = Path(request.run)
-    if named.suffix == ".json" or named.is_file():
+    if named.suffix == ".json" or os.path.isfile(named):
         return named
     if not RUN_PREFIX.fullmatch(request.run):
         raise Refusal(

@@ -25,7 +25,7 @@ def shown_fields(data: bytes) -> bytes | None:
     if not data.endswith(END) or b"\0" in data:
         return None
     starts = _starts(data)
-    if len(starts) < len(NAMES) or data[: starts[0]] != b"{":
+    if len(starts) < len(NAMES) or data[: starts[0]] != b"{" or MARKS[0] in data[starts[1] :]:
         return None
     ends = [*starts[1:], len(data) - len(END)]
     parts = [

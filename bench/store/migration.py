@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.records.record import SCHEMA
-from bench.store.errors import BadRecord
+from bench.store.errors import BESIDE, BadRecord
 from bench.store.reading import load, parsed, read_bytes, record_of, version_of
 from bench.store.record import to_json, write_new
 
@@ -33,7 +33,7 @@ def migrate(path: Path, steps: Mapping[int, Step] = STEPS) -> Path | None:
             raise BadRecord(str(path), "schema", why, "give a record that bench wrote")
         document = steps[version](document)
     record = record_of(str(path), json.dumps({**document, "schema": SCHEMA}).encode())
-    return write_new(path.with_name(f"{path.stem}.run-{wanted}.json"), to_json(record))
+    return write_new(path.with_name(f"{path.stem}.run-{wanted}.json"), to_json(record), BESIDE)
 
 
 def _version(path: Path, document: dict[str, Any]) -> int:
