@@ -14,6 +14,7 @@ from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.output import open_console, write_json
 from bench.cli.prices import Prices, card_of, open_prices
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
+from bench.cli.uncollected import uncollected
 from bench.compare import Compared, Row, compare
 from bench.compare.choice import Asked
 from bench.compare.entry import TRUSTED, Entry
@@ -64,6 +65,7 @@ class Found:
     ages: tuple[Aged, ...]
 
 
+@uncollected()
 def run_compare(request: CompareRequest) -> int:
     """Everything ``bench compare`` does; a bad file is named and the others go on."""
     check_outputs(request.exports, request.json_out, (*request.files, request.market))

@@ -12,19 +12,14 @@ from bench.cli.output import write_whole
 from bench.cli.refusal import ENVIRONMENT, STORAGE, USAGE, Refusal
 from bench.cli.request import check_writable
 from bench.machine import legible
-from bench.report import exports
 from bench.report.screen import say
-from bench.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_FORMS: dict[str, Callable[..., str | bytes]] = {
-    "csv": exports.to_csv,
-    "markdown": exports.to_markdown,
-    "html": exports.to_html,
-    "xlsx": exports.to_xlsx,
-}
+    from bench.report.sheet import Sheet
+
+_FORMS = ("csv", "markdown", "html", "xlsx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +59,17 @@ def check_outputs(wanted: Exports, json_out: str | None, inputs: Iterable[Path |
 
 def write_exports(wanted: Exports, sheets: Sequence[Sheet], console: Console) -> None:
     """All tables into one file of each form; Refusal when one cannot be written."""
+    from bench.report import exports
+
+    make: dict[str, Callable[..., str | bytes]] = {
+        "csv": exports.to_csv,
+        "markdown": exports.to_markdown,
+        "html": exports.to_html,
+        "xlsx": exports.to_xlsx,
+    }
     for form, path in wanted.wanted():
         try:
-            write_whole(path, _FORMS[form](*sheets))
+            write_whole(path, make[form](*sheets))
         except exports.MissingWriter as error:
             raise Refusal(ENVIRONMENT, str(error)) from error
         except OSError as error:

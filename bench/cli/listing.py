@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -149,11 +150,14 @@ def _document(shelf: Shelf, shown: list[Row]) -> dict[str, Any]:
 def find_run(run: str, folder: Path) -> Path:
     """The file meant: as a path, else as the beginning of one run's id in the folder."""
     named = Path(run)
-    if named.suffix == ".json" or named.is_file():
+    if named.suffix == ".json" or os.path.isfile(named):
         return named
     if not RUN_PREFIX.fullmatch(run):
         raise Refusal(USAGE, f"{legible(run)}: give a record's file or a run id's beginning")
-    fits = [path for path in in_folder(folder) if path.stem.startswith(run)]
+    try:
+        fits = [path for path in in_folder(folder) if path.stem.startswith(run)]
+    except BadRecord as error:
+        raise Refusal(BAD_FILE, legible(str(error))) from error
     fits = [path for path in fits if RUN_PREFIX.fullmatch(path.stem)]
     if len(fits) == 1:
         return fits[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,16 @@ class Repaired:
 
 def run_recover(request: RepairRequest) -> int:
     """Everything ``bench recover`` does; a bad journal is named and the others go on."""
-    named = [place for place in request.places if not place.is_dir()]
-    found = [path for place in request.places if place.is_dir() for path in journals(place)]
+    named: list[Path] = []
+    found: list[Path] = []
+    for place in request.places:
+        if os.path.isdir(place):  # Path.is_dir raises below a folder that is closed to us
+            try:
+                found += journals(place)
+                continue
+            except BadRecord:
+                pass  # it is named as what cannot be opened
+        named.append(place)
     return _repair(request, [*named, *found], _recovered, quiet=frozenset(found))
 
 

@@ -11,6 +11,7 @@ from bench.book import Book, open_book
 from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_whole
 from bench.cli.refusal import BAD_FILE, ENVIRONMENT, OK, STORAGE, Refusal
+from bench.cli.uncollected import uncollected
 from bench.machine import legible
 from bench.records.record import RunRecord
 from bench.report.dossier import NO_JOURNAL, Dossier, dossier
@@ -44,6 +45,7 @@ class ReportRequest:
         return self.html or self.files[0].with_suffix(".html")
 
 
+@uncollected()
 def run_report(request: ReportRequest) -> int:
     """Everything ``bench report`` does; a bad file is named and the others go on."""
     check_outputs(Exports(html=request.page), None, request.files)

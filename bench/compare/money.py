@@ -5,6 +5,7 @@ The middles of the judge's own arithmetic, without draws: ``bench verdict`` give
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -66,13 +67,12 @@ class Worth:
 
 def worths(tables: Sequence[Compared], market: MarketProfile) -> tuple[Worth, ...]:
     """Every use of every card whose run is trusted, a card's together."""
-    rows = [row for table in tables for row in table.rows if row.entry.trusted]
-    cards = dict.fromkeys(row.entry.card for row in rows)
-    return tuple(
-        worth
-        for card in cards
-        for worth in _card([r for r in rows if r.entry.card == card], market)
-    )
+    cards: defaultdict[tuple[str, int | None], list[Row]] = defaultdict(list)
+    for table in tables:
+        for row in table.rows:
+            if row.entry.trusted:
+                cards[row.entry.card].append(row)
+    return tuple(worth for rows in cards.values() for worth in _card(rows, market))
 
 
 def _card(rows: Sequence[Row], market: MarketProfile) -> Iterator[Worth]:

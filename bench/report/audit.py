@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.figures import figures
 from bench.records.audit import AuditRow
 from bench.report.sheet import Cell, Column, Sheet
-from bench.verdict.sentence import figures
 
 GIGA = 1e9
 BINDING = "binds: the busiest of ALU, FMA pipe and issue (instructions / 2), which sets the ceiling"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.figures import figures
 from bench.records.record import RunRecord
 from bench.records.run import Boundary, Estimate, Metrics
 from bench.report.sheet import Cell, Column, Sheet
 from bench.report.text import half_width, per_unit, rate
 from bench.stats import Best
-from bench.verdict.sentence import figures
 
 NANO, GIGA, MEGA = 1e-9, 1e9, 1e6
 

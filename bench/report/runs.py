@@ -10,7 +10,6 @@ from bench.records.listed import Row, Work
 from bench.records.record import RunRecord
 from bench.report.foreign import clean
 from bench.report.screen import say
-from bench.report.summary import figures_of
 from bench.report.text import per_unit, rate
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def _work(work: Work) -> tuple[str, str, str]:
 
 def account(record: RunRecord, path: Path, console: Console) -> None:
     """Everything a run showed when it ended, and what it was of."""
+    from bench.report.summary import figures_of  # NumPy, which a list needs not
+
     meter = record.meter
     say(console, f"Run {record.run_id} of {path}")
     say(

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bench.figures import figures
 from bench.records.run import Boundary
 from bench.report.foreign import clean
-from bench.verdict.sentence import figures
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.economics.units import J_PER_MWH, S_PER_HOUR, S_PER_YEAR
+from bench.figures import figures
 from bench.predict.ages import PriceKind, Stale
 from bench.predict.draws import DOUBTFUL_HALF
 from bench.predict.flags import WORST, assumed
@@ -15,7 +16,6 @@ from bench.predict.row import Flags, Row, Spread, Table
 from bench.predict.standing import SEPARABLE
 from bench.records.market import Value
 from bench.report.sheet import Cell, Column, Sheet
-from bench.verdict.sentence import figures
 
 GIGA, NANO, MEGA, KILO = 1e9, 1e9, 1e6, 1e3
 

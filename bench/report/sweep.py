@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bench.economics.flexible import Curve, Point
+from bench.figures import figures
 from bench.records.record import RunRecord
 from bench.records.run import Estimate, WorkloadRecord
 from bench.report.sheet import Cell, Column, Sheet
 from bench.report.text import half_width, per_unit, rate
-from bench.verdict.sentence import dollars, figures
+from bench.verdict.sentence import dollars
 
 RATES = {"hash": ("GH/s", 1e9), "token": ("tok/s", 1.0)}
 JOULES = {"hash": ("nJ/hash", 1e-9), "token": ("mJ/token", 1e-3)}

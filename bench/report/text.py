@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bench.figures import figures
 from bench.records.run import Estimate
-from bench.verdict.sentence import figures
 
 PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 SYMBOL = {"hash": "H", "token": "tok"}

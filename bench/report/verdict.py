@@ -7,6 +7,7 @@ from datetime import date
 
 from bench.economics.chain import first_day
 from bench.economics.units import J_PER_MWH
+from bench.figures import figures
 from bench.records.decision import Decision, Flip, FlipGrid, Money, Option, Reference
 from bench.records.market import FLAGS, GpuProfile, MarketProfile, ModelConfig, Value
 from bench.records.run import Code
@@ -20,7 +21,6 @@ from bench.verdict.ages import (
 )
 from bench.verdict.inputs import INPUTS, Input, read
 from bench.verdict.options import rent_price, token_price
-from bench.verdict.sentence import figures
 from bench.verdict.stack import StackGap
 
 KWH_PER_MWH = 1e3

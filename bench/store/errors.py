@@ -37,6 +37,11 @@ def shortened(text: str) -> str:
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…"
 
 
-def cannot_write(path: Path, error: OSError) -> str:
+OUT = "choose another folder with --out"
+BESIDE = "make room and the folder writable, or copy its files to another"
+"""What is made beside the file it is made from has no other place."""
+
+
+def cannot_write(path: Path, error: OSError, cure: str = OUT) -> str:
     """What an output folder is missing."""
-    return f"cannot write {path}: {error.strerror or error}; choose another folder with --out"
+    return f"cannot write {path}: {error.strerror or error}; {cure}"

@@ -6,7 +6,7 @@ A record in full is read by ``load``; here a field that a line does not show is 
 from __future__ import annotations
 
 import datetime as dt
-import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +17,17 @@ from bench.records.listed import Row, Work
 from bench.records.record import SCHEMA
 from bench.records.run import DeviceKind, GradeName, Status
 from bench.store.errors import BadRecord, OtherFormat
+from bench.store.glance import shown_fields
 from bench.store.journal import JOURNAL_SUFFIX
-from bench.store.reading import RESTORE, RUN_ID, read_text, record_of
+from bench.store.plausible import BOUNDS
+from bench.store.reading import RESTORE, RUN_ID, read_bytes, record_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+
+MADE_OF_IT = (".json", ".stretch.json")
+"""A run's record, or that of ``bench run``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,14 @@ def shelve(places: Sequence[Path]) -> Shelf:
     unreadable: list[BadRecord] = []
     orphans: list[Path] = []
     for place in places:
-        inside = place.is_dir()
-        if inside:
-            orphans += orphaned(place)
-        for path in in_folder(place) if inside else (place,):
+        inside = os.path.isdir(place)  # Path.is_dir raises below a folder that is closed to us
+        try:
+            paths = in_folder(place) if inside else [place]
+            orphans += orphaned(place) if inside else []
+        except BadRecord as error:
+            unreadable.append(error)
+            continue
+        for path in paths:
             try:
                 rows.append(read_row(path))
             except OtherFormat as error:
@@ -118,20 +128,34 @@ def shelve(places: Sequence[Path]) -> Shelf:
 
 
 def in_folder(folder: Path) -> list[Path]:
-    """Files of a folder that may be records, by name; none where it cannot be read."""
-    found = sorted(folder.glob("*.json"))
-    return [path for path in found if not path.name.startswith(".")]
+    """Files of a folder that may be records, by name; BadRecord where it cannot be read."""
+    return [folder / name for name in _names(folder) if name.endswith(".json")]
 
 
 def orphaned(folder: Path) -> list[Path]:
     """Journals of a folder beside which neither a record nor a stretch lies, by name."""
-    return [path for path in journals(folder) if not has_record(path)]
+    names = set(_names(folder))
+    return [
+        path
+        for path in journals(folder)
+        if not any(f"{run_of(path)}{end}" in names for end in MADE_OF_IT)
+    ]
 
 
 def journals(folder: Path) -> list[Path]:
-    """Journals of a folder by name, plain and compressed."""
-    found = [*folder.glob(f"*{JOURNAL_SUFFIX}"), *folder.glob(f"*{JOURNAL_SUFFIX}.gz")]
-    return sorted(path for path in found if not path.name.startswith("."))
+    """Journals of a folder by name, plain and compressed; BadRecord where it cannot be read."""
+    ends = (JOURNAL_SUFFIX, f"{JOURNAL_SUFFIX}.gz")
+    return [folder / name for name in _names(folder) if name.endswith(ends)]
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder and is not hidden, in order."""
+    try:
+        found = os.listdir(folder)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        raise BadRecord(str(folder), None, why, "check the folder and its rights") from None
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def run_of(journal: Path) -> str:
@@ -140,23 +164,22 @@ def run_of(journal: Path) -> str:
 
 
 def has_record(journal: Path) -> bool:
-    """Whether what was made of it lies beside it: a run's record, or that of ``bench run``."""
-    return any(
-        journal.with_name(f"{run_of(journal)}{end}").exists() for end in (".json", ".stretch.json")
-    )
+    """Whether what was made of it lies beside it."""
+    return any(journal.with_name(f"{run_of(journal)}{end}").exists() for end in MADE_OF_IT)
 
 
 def read_row(path: Path) -> Row:
     """One record's line; BadRecord says what is wrong with it, as ``load`` does."""
     from pydantic import ValidationError
 
-    text = read_text(path)
+    data = read_bytes(path)
+    shown = shown_fields(data)
     try:
-        part = _adapter().validate_json(text, strict=True)
+        part = _adapter().validate_json(data if shown is None else shown, strict=True)
     except ValidationError:
         part = None
     if part is None or not _sound(part):
-        record_of(str(path), text)
+        record_of(str(path), data)
         raise BadRecord(str(path), None, "holds no line of a list", RESTORE)
     return Row(
         file=str(path),
@@ -178,18 +201,19 @@ def _sound(part: _Part) -> bool:
         zone = dt.datetime.fromisoformat(part.started_at).tzinfo
     except ValueError:
         return False
-    figures = (
-        figure.mid
-        for work in part.workloads
-        for figure in (work.metrics.units_per_s, work.metrics.joules_per_unit)
-        if figure is not None
-    )
     named = part.schema == SCHEMA and RUN_ID.fullmatch(part.run_id) is not None
-    return named and zone is not None and all(map(_plausible, figures))
+    figures = (_plausible(work.metrics) for work in part.workloads)
+    return named and zone is not None and all(figures)
 
 
-def _plausible(figure: float) -> bool:
-    return math.isfinite(figure) and figure >= 0
+def _plausible(metrics: _Metrics) -> bool:
+    """Whether a run can have such figures; 0 only one that stood still, as ``load`` knows."""
+    for name in ("units_per_s", "joules_per_unit"):
+        found: _Mid | None = getattr(metrics, name)
+        least, most = BOUNDS[name]
+        if found is not None and found.mid != 0 and not least <= found.mid <= most:
+            return False
+    return True
 
 
 def _work(workload: _Workload) -> Work:

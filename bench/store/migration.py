@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.records.record import SCHEMA
-from bench.store.errors import BadRecord
-from bench.store.reading import load, parsed, read_text, record_of, version_of
+from bench.store.errors import BESIDE, BadRecord
+from bench.store.reading import load, parsed, read_bytes, record_of, version_of
 from bench.store.record import to_json, write_new
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -22,7 +22,7 @@ def migrate(path: Path, steps: Mapping[int, Step] = STEPS) -> Path | None:
 
     BadRecord where it cannot be read or has no step, StoreError where it cannot be written.
     """
-    document = parsed(str(path), read_text(path))
+    document = parsed(str(path), read_bytes(path))
     found, wanted = _version(path, document), version_of(SCHEMA)
     if found == wanted:
         load(path)
@@ -32,8 +32,8 @@ def migrate(path: Path, steps: Mapping[int, Step] = STEPS) -> Path | None:
             why = f"is of version {version}, from which no step leads to {SCHEMA}"
             raise BadRecord(str(path), "schema", why, "give a record that bench wrote")
         document = steps[version](document)
-    record = record_of(str(path), json.dumps({**document, "schema": SCHEMA}))
-    return write_new(path.with_name(f"{path.stem}.run-{wanted}.json"), to_json(record))
+    record = record_of(str(path), json.dumps({**document, "schema": SCHEMA}).encode())
+    return write_new(path.with_name(f"{path.stem}.run-{wanted}.json"), to_json(record), BESIDE)
 
 
 def _version(path: Path, document: dict[str, Any]) -> int:

@@ -48,16 +48,16 @@ class StoredJournal:
 
 def load(path: Path) -> RunRecord:
     """The record in a file, every field of its type; BadRecord says what is wrong with it."""
-    return record_of(str(path), read_text(path))
+    return record_of(str(path), read_bytes(path))
 
 
-def record_of(file: str, text: str) -> RunRecord:
-    """The same of a text; ``file`` is where it stood."""
+def record_of(file: str, data: bytes) -> RunRecord:
+    """The same of its bytes; ``file`` is where they stood."""
     from pydantic import ValidationError
 
-    document = _document(file, text)
+    document = _document(file, data)
     try:
-        record = record_adapter().validate_json(text, strict=True)
+        record = record_adapter().validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = _dotted(first["loc"]) or None
@@ -73,10 +73,7 @@ def record_of(file: str, text: str) -> RunRecord:
 
 def load_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file, whatever it says; BadRecord when it holds none."""
-    try:
-        return _object(_json(read_text(path)))
-    except ValueError as error:
-        raise BadRecord(str(path), None, f"is no record: {error}", GIVE_A_RECORD) from None
+    return parsed(str(path), read_bytes(path))
 
 
 def find_journal(path: Path, run_id: str) -> Path | None:
@@ -135,21 +132,18 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise BadRecord(str(path), None, f"cannot be read: {_why(error)}", RESTORE) from None
 
 
-def read_text(path: Path) -> str:
-    """A whole file of bounded size as text."""
+def read_bytes(path: Path) -> bytes:
+    """A whole file of bounded size."""
     file = str(path)
     try:
         with opened_file(path) as stream:
-            data = stream.read(MAX_RECORD_BYTES + 1)
+            size = os.fstat(stream.fileno()).st_size  # room for the most would take time to make
+            data = stream.read(min(size, MAX_RECORD_BYTES) + 1)
     except OSError as error:
         raise BadRecord(file, None, f"cannot be read: {_why(error)}", "check it") from None
     if len(data) > MAX_RECORD_BYTES:
         raise BadRecord(file, None, "is larger than 32 MiB, as no record is", GIVE_A_RECORD)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        why = f"is not UTF-8 text (byte {error.start})"
-        raise BadRecord(file, None, why, GIVE_A_RECORD) from None
+    return data
 
 
 @contextlib.contextmanager
@@ -172,17 +166,20 @@ def version_of(schema: str) -> int:
     return int(schema.rpartition("/")[2])
 
 
-def parsed(file: str, text: str) -> dict[str, Any]:
-    """The text as a JSON object, strictly; BadRecord where it is none."""
+def parsed(file: str, data: bytes) -> dict[str, Any]:
+    """The bytes as a JSON object, strictly; BadRecord where they are none."""
     try:
-        return _object(_json(text))
+        return _object(_json(data))
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8 text (byte {error.start})"
+        raise BadRecord(file, None, why, GIVE_A_RECORD) from None
     except ValueError as error:
         raise BadRecord(file, None, f"is no record: {error}", GIVE_A_RECORD) from None
 
 
-def _document(file: str, text: str) -> dict[str, Any]:
-    """The text as a JSON object of our schema."""
-    document = parsed(file, text)
+def _document(file: str, data: bytes) -> dict[str, Any]:
+    """The bytes as a JSON object of our schema."""
+    document = parsed(file, data)
     schema = document.get("schema")
     if schema == SCHEMA:
         return document
@@ -209,10 +206,9 @@ def _check_texts(file: str, record: RunRecord) -> None:
             raise BadRecord(file, name, why, RESTORE) from None
 
 
-def _json(text: bytes | str) -> Any:
+def _json(data: bytes) -> Any:
     """Strict JSON: no NaN, no infinity, no key twice, of bounded depth, all text encodable."""
-    if isinstance(text, bytes):
-        text = text.decode()
+    text = data.decode()
     try:
         found = _DECODER.decode(text)
         if text.count("{") + text.count("[") > MAX_DEPTH:

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.records.record import RunRecord
-from bench.store.errors import StoreError, cannot_write
+from bench.store.errors import OUT, StoreError, cannot_write
 from bench.store.journal import sync_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-def save(record: RunRecord, folder: Path) -> Path:
+def save(record: RunRecord, folder: Path, cure: str = OUT) -> Path:
     """Write the record beside its journal: temporary file, fsync, link; refuses to overwrite."""
-    return write_new(folder / f"{record.run_id}.json", to_json(record))
+    return write_new(folder / f"{record.run_id}.json", to_json(record), cure)
 
 
-def write_new(path: Path, text: str) -> Path:
-    """A file that was not there before, whole or not at all; StoreError says why not."""
+def write_new(path: Path, text: str, cure: str) -> Path:
+    """A file that was not there before, whole or not at all; StoreError says why not, and cure."""
     folder, data = path.parent, text.encode()
     temporary = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
@@ -36,7 +36,7 @@ def write_new(path: Path, text: str) -> Path:
         sync_folder(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StoreError(cannot_write(path, error)) from error
+        raise StoreError(cannot_write(path, error, cure)) from error
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import bench
 from bench.records.journal import Event, Fact
-from bench.store.errors import BadRecord
+from bench.store.errors import BESIDE, BadRecord
 from bench.store.listing import has_record, run_of
 from bench.store.reading import RUN_ID, read_journal
 from bench.store.record import save
@@ -59,7 +59,8 @@ def recover(journal: Path) -> Recovered:
         if record.run_id != run_id or not RUN_ID.fullmatch(run_id):
             why = f"is named {run_id}, but is of run {record.run_id}"
             raise BadRecord(str(journal), None, why, "give it its own name back")
-        saved = save(replace(record, journal_sha256=stored.sha256), journal.parent)
+        whole = replace(record, journal_sha256=stored.sha256)
+        saved = save(whole, journal.parent, BESIDE)
     windows = sum(len(workload.windows) for workload in record.workloads)
     return Recovered(journal, "recovered", saved, record.validity.status, windows)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from bench.figures import figures
 from bench.records.decision import (
     Aged,
     Decision,
@@ -108,14 +108,6 @@ def aged(oldest: Aged | None, ages: Sequence[Aged]) -> str:
 def dollars(amount: float) -> str:
     """USD to three figures, without an exponent: $2.69, $60,500, $0.0000123."""
     return f"-${figures(-amount)}" if amount < 0 else f"${figures(amount)}"
-
-
-def figures(number: float, digits: int = 3) -> str:
-    """A number that is not negative, to ``digits`` figures, without an exponent."""
-    if number == 0:
-        return "0"
-    places = digits - 1 - math.floor(math.log10(float(f"{number:.{digits - 1}e}")))
-    return f"{round(number, places):,.{max(places, 0)}f}"
 
 
 def _earnings(

@@ -1,14 +1,18 @@
 """``bench list | show | recover | migrate``: what they say, leave alone and end with."""
 
+import errno
 import gzip
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from bench.cli import run
 from bench.records.record import SCHEMA
 from bench.store import BadRecord, load, migrate
+from bench.store.glance import shown_fields
 from bench.store.listing import read_row
 
 
@@ -123,20 +127,83 @@ def test_a_bad_file_is_named_and_the_others_are_listed(bench, folder, text):
         (("started_at",), "2026-01-01"),
         (("validity", "status"), "fine"),
         (("workloads", 0, "metrics", "units_per_s", "mid"), -1.0),
+        (("workloads", 0, "metrics", "joules_per_unit", "mid"), 1e300),
     ],
 )
-def test_a_line_is_not_read_from_what_load_refuses(folder, place, value):
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_line_is_not_read_from_what_load_refuses(folder, place, value, indent):
     path = folder / "20260101t000000z-000000.json"
     text = json.loads(path.read_text())
     part = text
     for key in place[:-1]:
         part = part[key]
     part[place[-1]] = value
-    path.write_text(json.dumps(text))
+    path.write_text(json.dumps(text, indent=indent) + "\n")
     with pytest.raises(BadRecord):
         load(path)
     with pytest.raises(BadRecord):
         read_row(path)
+
+
+def test_a_line_is_the_same_however_the_record_is_laid_out(stored_run, tmp_path):
+    assert shown_fields(stored_run.read_bytes()) is not None
+    compact = tmp_path / stored_run.name
+    compact.write_text(json.dumps(json.loads(stored_run.read_text())))
+    assert shown_fields(compact.read_bytes()) is None
+    assert replace(read_row(compact), file="") == replace(read_row(stored_run), file="")
+
+
+def test_a_torn_record_is_not_listed(stored_run, tmp_path):
+    data = stored_run.read_bytes()
+    lines = data.splitlines(keepends=True)
+    torn = tmp_path / "torn.json"
+    for broken in (
+        data[: len(data) // 2],
+        data[:-2],
+        data[:40_000] + bytes(4096) + data[44_096:],
+        b"".join(lines[:900] + lines[1900:]),
+        b"".join(lines[:-2] + lines),
+        data.replace(b'  "market": {', b'  "market": [', 1),
+    ):
+        torn.write_bytes(broken)
+        with pytest.raises(BadRecord):
+            read_row(torn)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_that_cannot_be_read_is_named(bench, monkeypatch):
+    def closed(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", closed)
+    for command in (("list",), ("recover",), ("show", "2026")):
+        status, _, err = bench(*command)
+        assert (command, status) == (command, 8)
+        assert "bug in bench" not in err
+
+
+@pytest.mark.parametrize(("command", "status"), [("recover", 8), ("list", 8), ("show", 2)])
+def test_a_path_that_cannot_be_looked_at_is_refused(bench, command, status):
+    """As below a folder that is closed to us, what ``Path`` raises for."""
+    got, out, err = bench(command, "x" * 300)
+    assert got == status
+    assert "bug in bench" not in err
+    assert "x" * 300 in out + err
+
+
+def test_a_full_disk_loses_nothing_and_names_a_cure_there_is(bench, killed, monkeypatch):
+    plain, _ = killed
+    before = {path: path.read_bytes() for path in plain.iterdir()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    status, _, err = bench("recover", plain)
+    assert status == 7
+    assert "No space left" in err
+    assert "--out" not in err
+    assert {path: path.read_bytes() for path in plain.iterdir()} == before
 
 
 def test_other_formats_in_a_folder_are_passed_over_but_not_when_named(bench, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,10 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     modules = modules_imported_by(*arguments)
     assert "bench" in modules
     assert not modules & HEAVY
+
+
+def test_a_list_imports_nothing_heavy(tmp_path: Path) -> None:
+    assert not modules_imported_by("list", str(tmp_path)) & HEAVY
 
 
 def test_the_list_of_commands_is_whole_on_80_columns(
