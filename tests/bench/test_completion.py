@@ -8,21 +8,34 @@ import pytest
 
 from bench.catalogue import names
 
-HEAVY = {"cupy", "jinja2", "numba", "numpy", "pydantic", "pynvml", "rich", "scipy", "torch"}
+from bench.cli import run
+
+HEAVY = {"cupy", "jinja2", "numba", "numpy", "pynvml", "rich", "scipy", "torch"}
 
 
-def asked(shell, line, *flags):
-    """What ``bench`` answers to the script of a shell on a line; the last word is incomplete."""
-    words = line.split(" ")
-    told = {
+def protocol(shell, line):
+    """What the script of a shell says to ``bench`` about a line whose last word is incomplete."""
+    return {
         "_BENCH_COMPLETE": f"complete_{shell}",
         "_TYPER_COMPLETE_ARGS": line,
         "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
+        "COMP_CWORD": str(line.count(" ")),
     }
-    command = [sys.executable, *flags, "-m", "bench"]
-    environment = {**os.environ, **told}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+
+@pytest.fixture
+def asked(monkeypatch, capsys):
+    """The answer to it."""
+
+    def answer(shell, line):
+        for name, value in protocol(shell, line).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            run([])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -41,19 +54,22 @@ def asked(shell, line, *flags):
         ("bench all --require", ["--require-energy"]),
     ],
 )
-def test_bash_gets_the_choices(line, choices):
-    assert sorted(asked("bash", line).stdout.split()) == sorted(choices)
+def test_bash_gets_the_choices(asked, line, choices):
+    assert sorted(asked("bash", line).split()) == sorted(choices)
 
 
-def test_zsh_gets_them_with_what_they_mean():
-    assert '"compare":"Stored runs side by side' in asked("zsh", "bench co").stdout
-    assert '"standard"' in asked("zsh", "bench all --grade ").stdout
-    assert '"post-halving-2028"' in asked("zsh", "bench all --market p").stdout
+def test_zsh_gets_them_with_what_they_mean(asked):
+    assert '"compare":"Stored runs side by side' in asked("zsh", "bench co")
+    assert '"standard"' in asked("zsh", "bench all --grade ")
+    assert '"post-halving-2028"' in asked("zsh", "bench all --market p")
 
 
-@pytest.mark.parametrize("line", ["bench co", "bench all --market "])
-def test_nothing_heavy_is_imported_for_it(line):
-    said = asked("bash", line, "-X", "importtime").stderr.splitlines()
-    modules = {each.rpartition("|")[2].strip().split(".")[0] for each in said}
+def test_nothing_heavy_is_imported_for_it():
+    environment = {**os.environ, **protocol("bash", "bench all --market b")}
+    command = [sys.executable, "-X", "importtime", "-m", "bench"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["bear", "bull"]
+    lines = done.stderr.splitlines()
+    modules = {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
     assert "bench" in modules
     assert not modules & HEAVY
