@@ -43,7 +43,7 @@ class Panelled(TyperGroup):
         self.format_commands(ctx, formatter)
         write_options(self, ctx, formatter)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the parser has it
         """Write one section a heading, the names of all aligned."""
         sections: dict[str, list[tuple[str, str]]] = {panel: [] for panel in (*PANELS, MORE)}
         longest = max(map(len, self.commands))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -71,6 +73,26 @@ def is_watched(console: Console) -> bool:
     """Whether a person looks at a terminal whose last line can be rewritten: nobody does in CI."""
     built = any(os.environ.get(name, "").lower() not in {"", "0", "false"} for name in CI)
     return console.file.isatty() and not console.is_dumb_terminal and not built
+
+
+@contextlib.contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """What is called once for each of ``total`` things that are done: on a watched terminal a line
+    shows how many are and how long the rest will take, and is gone afterwards; elsewhere nothing.
+    """
+    if not is_watched(console):
+        yield _nothing
+        return
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), "{task.description}", MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _nothing() -> None:
+    """Nobody looks."""
 
 
 class PlainScreen:

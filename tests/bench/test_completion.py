@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from bench.catalogue import names
-
 from bench.cli import run
 
 HEAVY = {"cupy", "jinja2", "numba", "numpy", "pynvml", "rich", "scipy", "torch"}

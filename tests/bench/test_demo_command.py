@@ -1,4 +1,4 @@
-"""The runs that ship: verified, compared, judged and reported by one command, quickly and safely."""
+"""The runs that ship: verified, compared, judged and reported by one command."""
 
 import shutil
 import subprocess

@@ -4,7 +4,14 @@ import pytest
 
 from bench.records.run import Estimate
 from bench.report.foreign import clean
-from bench.report.screen import BlockLine, LiveScreen, PlainScreen, block_text, open_screen
+from bench.report.screen import (
+    BlockLine,
+    LiveScreen,
+    PlainScreen,
+    block_text,
+    counting,
+    open_screen,
+)
 from bench.report.text import duration, half_width, per_unit, rate
 
 
@@ -157,6 +164,26 @@ def test_the_time_left_outlives_a_line_that_is_too_long():
     shown = [part for part in out.getvalue().split("\r") if "left" in part]
     assert shown
     assert all("1:01 left  sha256d runs wi…" in part for part in shown)
+
+
+def counted(out):
+    from rich.console import Console
+
+    with counting(Console(file=out, width=60), "Reading runs", 3) as done:
+        done()
+        done()
+    return out.getvalue()
+
+
+def test_a_count_is_shown_to_who_looks_and_the_terminal_is_left_clean(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("CI", "GITHUB_ACTIONS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    said = counted(Terminal())
+    assert "Reading runs" in said
+    assert "2/3" in said
+    assert said.rfind("\x1b[?25h") > said.rfind("\x1b[?25l") >= 0
+    assert counted(io.StringIO()) == ""
 
 
 def test_the_plain_screen_prints_each_thing_once():
