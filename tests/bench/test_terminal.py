@@ -109,6 +109,15 @@ def test_no_line_is_wider_than_the_terminal(opened, columns):
     assert_clean(terminal)
 
 
+def test_what_is_read_is_counted_and_sentences_break_at_words(opened):
+    terminal = opened(80, "demo")
+    terminal.read_until()
+    assert terminal.process.returncode == 0
+    assert re.search(r"drawing the page .*3/4", ESCAPE.sub("", terminal.said))
+    assert max(widths(terminal.said)) <= 80
+    assert_clean(terminal)
+
+
 @pytest.mark.parametrize(
     ("moment", "arguments"),
     [
