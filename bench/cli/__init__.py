@@ -15,10 +15,11 @@ from bench.cli.calibrate_command import calibrate_command
 from bench.cli.card_command import card_command
 from bench.cli.compare_command import compare_command
 from bench.cli.data_power_command import data_power_command
+from bench.cli.demo_command import demo_command
 from bench.cli.doctor_command import doctor_command
 from bench.cli.gate_command import gate_command
 from bench.cli.hash_command import hash_command
-from bench.cli.help import Sectioned
+from bench.cli.help import Panelled, Sectioned
 from bench.cli.infer_command import infer_command
 from bench.cli.list_command import list_command
 from bench.cli.market_command import market_app
@@ -39,6 +40,7 @@ _PAIR = re.compile(r"[a-z]+=")
 
 app = typer.Typer(
     name="bench",
+    cls=Panelled,
     help="Does a joule earn more as a hash or as a token? SHA-256d and LLM inference on one device"
     " under one power meter, with a verdict.",
     pretty_exceptions_enable=False,
@@ -54,6 +56,7 @@ SHORT = {
     "report": "Stored runs as one HTML file: verdict, charts, tables.",
     "doctor": "What this machine can measure, and the cure of each fault.",
     "gate": "CI: hold a run, a checkout or machine code to a baseline.",
+    "demo": "Runs that ship: comparison, verdict, report in seconds, no GPU.",
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",
     "hash": "The hash side alone: one kernel, or all side by side.",
@@ -79,6 +82,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "report": report_command,
     "doctor": doctor_command,
     "gate": gate_command,
+    "demo": demo_command,
     "calibrate": calibrate_command,
     "sweep": sweep_command,
     "hash": hash_command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from bench.records.decision import Aged
 from bench.records.market import GpuProfile
 from bench.records.record import RunRecord
 from bench.report.compare import money_sheet, prices_sheet, screen_sheets, whole_sheets
-from bench.report.screen import say
+from bench.report.screen import counting, say
 from bench.report.sheet import terminal
 from bench.store import BadRecord, StoreError, load
 from bench.verdict.ages import used_ages
@@ -72,7 +72,8 @@ def run_compare(request: CompareRequest) -> int:
     console = open_console(request)
     prices = open_prices(request.market, request.sets)
     asked = _asked(request)
-    records = list(_loaded(request.files, console))
+    with counting(console, "Reading runs", len(request.files)) as done:
+        records = list(_loaded(request.files, console, done))
     entries = _entries(records)
     tables = compare(entries, asked)
     found = Found(asked, tables, worths(tables, prices.market), _ages(tables, prices))
@@ -90,12 +91,15 @@ def _asked(request: CompareRequest) -> Asked:
     return Asked(request.like_for_like, bound_s)
 
 
-def _loaded(paths: Iterable[Path], console: Console) -> Iterator[tuple[Path, RunRecord]]:
+def _loaded(
+    paths: Iterable[Path], console: Console, done: Callable[[], None]
+) -> Iterator[tuple[Path, RunRecord]]:
     for path in paths:
         try:
             yield path, load(path)
         except BadRecord as error:
             say(console, f"unreadable: {legible(str(error))}")
+        done()
 
 
 def _entries(records: Sequence[tuple[Path, RunRecord]]) -> list[Entry]:

@@ -33,6 +33,8 @@ WARM_SETUP_S = {
 """What it takes once compiled code is cached; stands in until a second run has shown it."""
 AROUND_S = 2.0
 """Starting Python and its imports, and writing the record."""
+VIRTUAL = "the steps pass on virtual time"
+UNSTATED = "nothing states this device's power; --assume-watts W does"
 
 
 def show_plan(  # noqa: PLR0917 - what a plan is shown of
@@ -54,17 +56,14 @@ def show_plan(  # noqa: PLR0917 - what a plan is shown of
     kwh = None if watts is None else watts * seconds / 3.6e6
     for step in plan.steps:
         say(console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
-    if simulated:
-        most = "the steps pass on virtual time"
-    elif kwh is None:
-        most = "kWh unknown: nothing states this device's power"
-    else:
-        most = f"at most {kwh:.4f} kWh"
+    reason = None if kwh is not None else VIRTUAL if simulated else UNSTATED
+    most = f"kWh unknown: {reason}" if kwh is None else f"at most {kwh:.4f} kWh"
     each = f" these steps for each of {', '.join(names)}:" if names else ""
     say(console, f"{device.name}:{each} {duration(seconds)} in all, {most}")
     document = {
         "seconds": round(seconds, 3),
         "kwh": kwh,
+        "kwh_reason": reason,
         "device": device.name,
         "grade": plan.grade,
         **several,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.completing import devices, markets, meters, models
+
 DEVICE, MEASURE, MONEY, OUTPUT = "Device", "Measuring", "Money", "Output"
 LIKE_BATCH = 16
 """Rows of every card in a like-for-like comparison."""
@@ -28,6 +30,7 @@ Device = Annotated[
     str | None,
     typer.Option(
         metavar="cpu|sim:NAME",
+        autocompletion=devices,
         help="The CPU fallback, or a simulated card. Without --gpu and --device: the first"
         " visible NVIDIA GPU, else the CPU.",
         rich_help_panel=DEVICE,
@@ -37,6 +40,7 @@ Meter = Annotated[
     str,
     typer.Option(
         metavar="auto|nvml:N|rapl|assumed:W|none|sim:NAME|replay:FILE",
+        autocompletion=meters,
         help="Which instrument reads the power.",
         rich_help_panel=DEVICE,
     ),
@@ -78,6 +82,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=models,
         help="Model to serve. Default: micro on a CPU, the largest of 8b and 1b that fits on a"
         " GPU.",
         rich_help_panel=MEASURE,
@@ -99,7 +104,12 @@ DryRun = Annotated[
 ]
 Market = Annotated[
     str,
-    typer.Option(metavar="NAME|FILE", help="Market profile to judge by.", rich_help_panel=MONEY),
+    typer.Option(
+        metavar="NAME|FILE",
+        autocompletion=markets,
+        help="Market profile to judge by.",
+        rich_help_panel=MONEY,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,

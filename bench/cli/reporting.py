@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from bench.records.record import RunRecord
 from bench.report.dossier import NO_JOURNAL, Dossier, dossier
 from bench.report.exports import MissingWriter
 from bench.report.page import render
-from bench.report.screen import say
+from bench.report.screen import counting, say
 from bench.store import BadRecord, find_journal, load, read_journal
 
 if TYPE_CHECKING:
@@ -50,14 +50,18 @@ def run_report(request: ReportRequest) -> int:
     """Everything ``bench report`` does; a bad file is named and the others go on."""
     check_outputs(Exports(html=request.page), None, request.files)
     console = open_console(request)
-    found = list(_dossiers(request.files, console))
+    with counting(console, "Reading runs, drawing the page", len(request.files) + 1) as done:
+        found = list(_dossiers(request.files, console, done))
+        if found:
+            _write(request.page, found)
     if found:
-        _write(request.page, found)
         say(console, f"Saved {legible(str(request.page))}")
     return OK if len(found) == len(request.files) else BAD_FILE
 
 
-def _dossiers(files: tuple[Path, ...], console: Console) -> Iterator[Dossier]:
+def _dossiers(
+    files: tuple[Path, ...], console: Console, done: Callable[[], None]
+) -> Iterator[Dossier]:
     for path in files:
         try:
             record = load(path)
@@ -68,6 +72,7 @@ def _dossiers(files: tuple[Path, ...], console: Console) -> Iterator[Dossier]:
         if book is None:
             say(console, f"{legible(str(path))}: {why}")
         yield dossier(record, book, why)
+        done()
 
 
 def _book(path: Path, record: RunRecord) -> tuple[Book | None, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.catalogue import ProfileError
-from bench.cli.dry_run import AROUND_S
+from bench.cli.dry_run import AROUND_S, VIRTUAL
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.limiting import (
     AppliedLimiter,
@@ -173,7 +173,7 @@ class _Sweep:
         for step in plan.steps:
             say(self._console, f"{step.total_s:7.1f} s  {step.name} {step.workload or ''}")
         listed = ", ".join(f"{watts:g} W" for watts in self._limits_w)
-        most = "the steps pass on virtual time" if kwh is None else f"at most {kwh:.4f} kWh"
+        most = f"kWh unknown: {VIRTUAL}" if kwh is None else f"at most {kwh:.4f} kWh"
         say(
             self._console,
             f"{target.facts.name}: these steps at each of {listed}: {duration(seconds)} in all,"
@@ -182,6 +182,7 @@ class _Sweep:
         document = {
             "seconds": round(seconds, 3),
             "kwh": kwh,
+            "kwh_reason": VIRTUAL if kwh is None else None,
             "device": target.facts.name,
             "grade": plan.grade,
             "limits_w": self._limits_w,

@@ -17,7 +17,7 @@ from bench.derive import rederived
 from bench.machine import legible
 from bench.records.record import RunRecord
 from bench.report.differences import Difference, differences, lines
-from bench.report.screen import say
+from bench.report.screen import counting, say
 from bench.store import (
     BadRecord,
     StoredJournal,
@@ -63,9 +63,11 @@ def run_verify(request: VerifyRequest) -> int:
     check_outputs(Exports(), request.json_out, request.files)
     console = open_console(request)
     found = []
-    for path in request.files:
-        found.append(verify(path))
-        _show(found[-1], console)
+    with counting(console, "Deriving runs again", len(request.files)) as done:
+        for path in request.files:
+            found.append(verify(path))
+            _show(found[-1], console)
+            done()
     try:
         write_json(request, json.dumps(_document(found), indent=2) + "\n")
     except StoreError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.records.compute_card import CardWork, ComputeCard, Offer
 from bench.report.text import half_width, per_unit, rate
-from bench.verdict.sentence import figures
+from bench.figures import figures
 
 
 def lines(card: ComputeCard) -> Iterator[str]:

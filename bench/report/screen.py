@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +15,14 @@ from bench.report.text import duration, half_width, per_unit, rate
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+
+CI = ("CI", "GITHUB_ACTIONS")
+"""Set where a log is written, even where that is made to look like a terminal."""
+SPINNER_WIDTH = 3
+"""Columns of what turns before the live line, and one that stays free."""
+WIDE = ("{:<8} block {:>2}/{}", "{:>12}", "{:6.1f} W  {:7.0f} J")
+TIGHT = ("{:<7} {:>2}/{}", "{:>11}", "{:5.1f} W {:5.0f} J")
+"""A block's workload and number, its rate, its power: every card's line whole on 80 columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,33 @@ def say(console: Console, text: str, style: str | None = None) -> None:
 
 def open_screen(console: Console) -> Screen:
     """Live on a terminal, plain lines elsewhere."""
-    return LiveScreen(console) if console.is_terminal else PlainScreen(console)
+    return LiveScreen(console) if is_watched(console) else PlainScreen(console)
+
+
+def is_watched(console: Console) -> bool:
+    """Whether a person looks at a terminal whose last line can be rewritten: nobody does in CI."""
+    built = any(os.environ.get(name, "").lower() not in {"", "0", "false"} for name in CI)
+    return console.file.isatty() and not console.is_dumb_terminal and not built
+
+
+@contextlib.contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """What is called once for each of ``total`` things that are done: on a watched terminal a line
+    shows how many are and how long the rest will take, and is gone afterwards; elsewhere nothing.
+    """
+    if not is_watched(console):
+        yield _nothing
+        return
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), "{task.description}", MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _nothing() -> None:
+    """Nobody looks."""
 
 
 class PlainScreen:
@@ -98,36 +135,58 @@ class LiveScreen:
         say(self._console, text)
 
     def doing(self, what: str, left_s: float) -> None:
-        """Rewrite the live line."""
+        """Rewrite the live line; where it is too long the time left is what stays."""
         from rich.spinner import Spinner
         from rich.text import Text
 
-        self._live.update(Spinner("dots", Text(f"{clean(what)}  {duration(left_s)} left")))
+        text = Text(f"{duration(left_s)} left  {clean(what)}")
+        text.truncate(self._console.width - SPINNER_WIDTH, overflow="ellipsis")
+        self._live.update(Spinner("dots", text))
 
     def block(self, line: BlockLine) -> None:
         """Print above the live line."""
-        self.say(block_text(line))
+        self.say(block_text(line, self._console.width))
 
     def close(self) -> None:
         """Remove the live line."""
         self._live.stop()
 
 
-def block_text(line: BlockLine) -> str:
-    """One block on one line; what no instrument gave is left out."""
+def block_text(line: BlockLine, width: int | None = None) -> str:
+    """One block on one line; what no instrument gave is left out.
+
+    Wider than the terminal, it is set tighter, and if need be says less of how the card was.
+    """
+    card = _card(line)
+    text = "  ".join((*_figures(line, WIDE), *card))
+    if width is None or len(text) <= width:
+        return text
+    figures = _figures(line, TIGHT)
+    while card and len(" ".join((*figures, *card))) > width:
+        card.pop()
+    return " ".join((*figures, *card))
+
+
+def _figures(line: BlockLine, forms: tuple[str, str, str]) -> list[str]:
+    """What was done and what it took."""
+    count, speed, power = forms
     parts = [
-        f"{line.workload:<8} block {line.index:>2}/{line.blocks}",
-        f"{rate(line.units_per_s, line.unit):>12}",
+        count.format(line.workload, line.index, line.blocks),
+        speed.format(rate(line.units_per_s, line.unit)),
     ]
     if line.watts is not None and line.joules is not None:
-        parts.append(f"{line.watts:6.1f} W  {line.joules:7.0f} J")
+        parts.append(power.format(line.watts, line.joules))
     if line.joules_per_unit is not None:
         spread = half_width(line.joules_per_unit)
         parts.append(f"{per_unit(line.joules_per_unit.mid, line.unit)} {spread}")
+    return parts
+
+
+def _card(line: BlockLine) -> list[str]:
+    """How the card was meanwhile, the most telling first."""
+    parts = ["THROTTLED"] if line.throttled else []
     if line.temperature_c is not None:
         parts.append(f"{line.temperature_c:.0f} °C")
     if line.clock_hz is not None:
         parts.append(f"{line.clock_hz / 1e6:.0f} MHz")
-    if line.throttled:
-        parts.append("THROTTLED")
-    return "  ".join(parts)
+    return parts

@@ -6,7 +6,7 @@ show its boundary once and compute nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from bench.records.run import Boundary
 from bench.report.foreign import clean
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
 
 NONE = "–"
 SMALLEST, LARGEST = 1e-3, 1e7
@@ -126,8 +127,8 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     if _width(lines) > width and len(sheet.rows) <= TURNED:
         lines = list(zip(*lines, strict=True))
         words = [True, *(False for _ in lines[0][1:])]
-    notes = [Text(clean(note)) for note in sheet.notes]
-    title = Text(clean(caption(sheet)), style="bold")
+    notes = [_Words(Text(clean(note))) for note in sheet.notes]
+    title = _Words(Text(clean(caption(sheet)), style="bold"))
     alarms = [clean(cell) for row in sheet.rows for cell in row if isinstance(cell, Alarm)]
     if _width(lines) <= width:
         table = Text(_aligned(lines, words), no_wrap=True)
@@ -140,6 +141,20 @@ def terminal(sheet: Sheet, width: int) -> RenderableType:
     for line in lines:
         grid.add_row(*(Text(cell, style=ALARM if cell in alarms else "") for cell in line))
     return Group(title, grid, *notes)
+
+
+class _Words:
+    """Wrapped at words on a terminal, one line elsewhere."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, _: ConsoleOptions) -> Iterator[Text]:
+        """The lines of it."""
+        if console.is_terminal:
+            yield from self._text.wrap(console, console.width)
+        else:
+            yield self._text
 
 
 def _lines(sheet: Sheet) -> list[tuple[str, ...]]:

@@ -118,6 +118,7 @@ def test_a_simulated_dry_run_does_not_promise_virtual_minutes(bench):
     assert status == 0
     assert document["seconds"] < 10
     assert document["kwh"] is None
+    assert document["kwh_reason"] == "the steps pass on virtual time"
 
 
 BAD_MARKET = 'name = "x"\n[power]\nvalue = -1\n'

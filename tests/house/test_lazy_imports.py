@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import SHORT, run
+from bench.cli.help import PANELS
 
 HEAVY = {"cupy", "numba", "numpy", "pynvml", "scipy", "torch"}
 STRUCK = """
@@ -53,11 +54,17 @@ def test_the_list_of_commands_is_whole_on_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert run(["--help"]) == 0
-    _, _, listed = capsys.readouterr().out.partition("Commands:\n")
-    lines = listed.splitlines()
-    assert [line.split()[0] for line in lines] == list(SHORT)
+    said = capsys.readouterr().out
+    panels = [part.partition(":\n") for part in said.split("\n\n") if part[:1] not in (" ", "U")]
+    listed = {name: text.splitlines() for name, _, text in panels if name != "Options"}
+    found = {name: tuple(line.split()[0] for line in lines) for name, lines in listed.items()}
+    assert found == PANELS
+    lines = [line for part in listed.values() for line in part]
+    assert {line.split()[0]: line.split(maxsplit=1)[1] for line in lines} == SHORT
     assert all(len(line) <= 80 and line.endswith(".") for line in lines)
-    assert "..." not in listed
+    assert len({line.index(SHORT[line.split()[0]]) for line in lines}) == 1, "aligned"
+    assert "\x1b" not in said
+    assert "..." not in "".join(lines)
 
 
 @pytest.mark.parametrize("arguments", [["al"], ["all", "--grad", "quick"]])

@@ -53,7 +53,8 @@ def expected_in_wheel(files: list[Path]) -> set[str]:
         room = ROOMS.get(path.parts[0])
         if room and (path.suffix == ".py" or path.suffix in DATA):
             names.add(str(Path(room, *path.parts[1:])))
-        if path.parts[:2] == ("results", "reference") or path == Path("results/__init__.py"):
+        ships = path.parts[:2] in {("results", "demo"), ("results", "reference")}
+        if ships or path == Path("results/__init__.py"):
             names.add(str(Path("bench", path)))
     return names
 
