@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.figures import figures
 from bench.records.compute_card import CardWork, ComputeCard, Offer
 from bench.report.text import half_width, per_unit, rate
-from bench.figures import figures
 
 
 def lines(card: ComputeCard) -> Iterator[str]:
