@@ -57,6 +57,8 @@ class Route:
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._seats = seats
         began_s = time.monotonic()
+        if "graph" in name and seats.device.type != "cuda":
+            raise ValueError("graphs are CUDA's")
         if "compile" in name:
             ready_to_compile(seats.device.type)
             self._step = torch.compile(step, backend=self._inductor, fullgraph=True)
@@ -121,7 +123,8 @@ def open_route(
 ) -> tuple[Route | Fused, tuple[str, ...]]:
     """The first route of the ladder that works, and why those before it did not.
 
-    ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one.
+    ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one. Memory
+    that runs out is no reason to go on more slowly: it is raised, MemoryError or torch's own.
     """
     if wanted not in ROUTES:
         raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {wanted!r}")
@@ -133,8 +136,19 @@ def open_route(
                 route = fused() if name == "fused" else Route(name, step, seats)
                 return route, tuple(fallbacks)
         except Exception as error:
+            if (starved := _out_of_memory(error)) is not None:
+                raise type(starved)(*starved.args) from error
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")
+
+
+def _out_of_memory(error: BaseException | None) -> BaseException | None:
+    """The error itself, or the one behind it: compilers wrap it, and a capture that it cut short
+    fails to end.
+    """
+    while error is not None and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def reason(error: Exception) -> str:

@@ -65,7 +65,7 @@ def test_the_card_is_named_by_its_uuid() -> None:
 
 
 @pytest.mark.parametrize("route", ["graph+compile", "graph", "eager"])
-def test_no_step_and_no_refill_waits_for_the_device(route: str) -> None:
+def test_no_step_no_refill_and_no_prefill_waits_for_the_device(route: str) -> None:
     config = ModelConfig.from_mapping(SHAPE)
     decoder = Decoder(config, torch.device("cuda"), torch.bfloat16)
     weights.initialise(decoder.named_weights(), config.n_layers, 0)
@@ -82,7 +82,9 @@ def test_no_step_and_no_refill_waits_for_the_device(route: str) -> None:
             session.step()
         session.refill(1, prompts[2][:40])
         session.step()
+        session.prefill(prompts)
+        session.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert session.facts()["recompiles"] == 0
-    assert session.facts()["steps"] == 18
+    assert session.facts()["steps"] == 19
