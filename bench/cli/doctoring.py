@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.catalogue.checks import Check, Status, general_checks, take_stock
 from bench.catalogue.rooflines import card_checks
+from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import ENVIRONMENT, OK, STORAGE, Refusal
 from bench.report.screen import say
@@ -19,6 +20,7 @@ from bench.store import StoreError
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA = "joulemark/doctor/1"
 STYLES: dict[Status, str] = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
@@ -39,12 +41,14 @@ class DoctorRequest:
 
 def run_doctor(request: DoctorRequest) -> int:
     """Everything ``bench doctor`` does: each section asked for, whatever the others find."""
+    check_outputs(Exports(), request.json_out, ())
     console = open_console(request)
     found: dict[str, list[Check]] = {}
     for title in ("profiles",) if request.profiles else SECTIONS:
         found[title] = list(SECTIONS[title]())
         _show(console, title, found[title], verbose=request.verbose)
-    document = {title: [asdict(check) for check in checks] for title, checks in found.items()}
+    sections = {title: [asdict(check) for check in checks] for title, checks in found.items()}
+    document = {"schema": SCHEMA, **sections}
     try:
         write_json(request, json.dumps(document, indent=2) + "\n")
     except StoreError as error:
