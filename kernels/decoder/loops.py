@@ -195,6 +195,11 @@ class Session:
             "span_bucket": route.padded(self.span),
         }
 
+    @property
+    def bucket(self) -> int:
+        """Of which number the spans that steps read are multiples, until the cache ends."""
+        return self._route.bucket
+
     def _fused(self) -> Fused:
         from .fused import Fused, State
 

@@ -40,7 +40,8 @@ Step = Callable[[Tensor], None]
 
 
 class Route:
-    """The step of one session by one route. ``seats`` is 0 … capacity − 1 on the device.
+    """The step of one session by one route. ``seats`` is 0 … capacity − 1 on the device; spans are
+    rounded up to multiples of ``bucket``.
 
     Raises whatever the compiler or CUDA raises when the route cannot be had.
     """
@@ -50,7 +51,7 @@ class Route:
         self.compile_s = 0.0
         self.replays = 0
         self.threads = torch.get_num_threads()
-        self._bucket = BUCKETS[seats.device.type]
+        self.bucket = 1 if name == "eager" else BUCKETS[seats.device.type]
         self._step = step
         self.compilations = 0
         self._spans: dict[int, Tensor] = {}
@@ -64,7 +65,7 @@ class Route:
             self._step = torch.compile(step, backend=self._inductor, fullgraph=True)
             self._step(self._span(self.padded(1)))
         if "graph" in name:
-            for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
+            for span in range(self.padded(1), self.padded(len(seats)) + 1, self.bucket):
                 self._capture(self.padded(span))
         self._warm = self.compilations
         self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
@@ -76,7 +77,7 @@ class Route:
 
     def padded(self, span: int) -> int:
         """Slots that a step reads when the longest row holds ``span``."""
-        return min(len(self._seats), -(-span // self._bucket) * self._bucket)
+        return min(len(self._seats), -(-span // self.bucket) * self.bucket)
 
     def advance(self, span: int) -> None:
         """One step over at least ``span`` slots."""

@@ -144,19 +144,16 @@ class ServeWorkload:
 
     def _work(self, opened: Opened, server: Server) -> dict[str, Any]:
         """What a generated token stands for: its share of a step and of its request's prefill."""
-        from .routes import BUCKETS
-
-        exact = server.session.facts()["route"] in ("eager", "fused")
-        bucket = 1 if exact else BUCKETS[self.setup.device]
-        span = mean_span(self.mix, server.slots.batch, bucket)
+        session = server.session
+        span = mean_span(self.mix, server.slots.batch, session.bucket, session.cache.capacity)
         return {
             "model": asdict(self.setup.model),
             "precision": self.setup.precision,
             "bytes_per_weight": opened.rung["bytes_per_weight"],
-            "bytes_per_kv": server.session.decoder.dtype.itemsize,
+            "bytes_per_kv": session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
-            "padded_context": min(span, server.session.cache.capacity),
+            "padded_context": span,
             "prompt": self.mix.prompt,
             "output": self.mix.output,
         }

@@ -137,6 +137,7 @@ class DecodeWorkload:
                 batch=self.batch,
                 context=self.context,
                 steps=self.steps,
+                bucket=session.bucket,
                 bytes_per_kv=session.decoder.dtype.itemsize,
             )
             | {"bytes_per_weight": opened.rung["bytes_per_weight"]},

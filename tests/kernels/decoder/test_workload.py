@@ -55,6 +55,20 @@ def test_a_whole_life(tiny: dict[str, Any]) -> None:
         workload.verify()
 
 
+@pytest.mark.parametrize(("route", "slots"), [("eager", 40.5), ("compile", 50.0)])
+def test_the_slots_that_a_step_reads_are_those_of_its_route(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, route: str, slots: float
+) -> None:
+    """Spans 25 … 56 in a cache of 56, 40.5 in the mean. In buckets of 32, 8 steps read 32 slots and
+    24 all 56: (8·32 + 24·56) / 32 = 50.
+    """
+    monkeypatch.setattr(torch, "compile", lambda step, **_: step)  # whatever compiles it, it reads
+    workload = ready(tiny, route=route)
+    facts = workload.describe()
+    assert facts["decoding"]["route"] == route
+    assert facts["work"]["padded_context"] == slots
+
+
 def test_every_pass_over_the_cache_decodes_the_same(tiny: dict[str, Any]) -> None:
     workload = ready(tiny)
     session = workload._session
