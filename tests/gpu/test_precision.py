@@ -10,22 +10,13 @@ from bench.kernels.decoder.config import ModelConfig
 from bench.kernels.decoder.opened import Check
 from bench.kernels.decoder.workload import DecodeWorkload
 
+from .conftest import SHAPE
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
 CUDA = torch.device("cuda")
-SHAPE: dict[str, Any] = {
-    "name": "small",
-    "n_layers": 4,
-    "d_model": 512,
-    "n_heads": 8,
-    "n_kv_heads": 2,
-    "head_dim": 64,
-    "d_ffn": 1408,
-    "vocab_size": 8192,
-    "max_context": 1024,
-}
 MIXTURE = {"n_experts": 16, "experts_per_token": 2, "d_ffn": 256}
 
 
