@@ -36,7 +36,7 @@ class Session:
     none has been produced; ``logits`` [B, V] are those of the last prefill or step; ``made``
     counts steps on the device since ``clear``. The host knows how far each row is, never what it
     holds: positions follow from the prompts' lengths and the steps taken. ``route`` is one of
-    ``routes.ROUTES``; compiling and capturing happen here, over the empty cache.
+    ``ladder.ROUTES``; compiling and capturing happen here, over the empty cache.
     """
 
     def __init__(

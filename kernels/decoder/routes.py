@@ -17,18 +17,11 @@ import torch
 from torch import Tensor
 
 from ..private_cache import folder
+from .ladder import ROUTES, known
 
 if TYPE_CHECKING:
     from .fused import Fused
 
-ROUTES = {
-    "graph+compile": ("graph+compile", "graph", "eager"),
-    "graph": ("graph", "eager"),
-    "compile": ("compile", "eager"),
-    "fused": ("fused", "eager"),
-    "eager": ("eager",),
-}
-"""Each route with those that stand in for it, in order."""
 BUCKETS = {"cpu": 32, "cuda": 256}
 """Slots by which the span that a step reads grows: every new one costs CUDA a graph of its own."""
 WARM_UPS = 2  # steps before a graph is captured: libraries and Triton make their plans in them
@@ -127,10 +120,8 @@ def open_route(
     ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one. Memory
     that runs out is no reason to go on more slowly: it is raised, MemoryError or torch's own.
     """
-    if wanted not in ROUTES:
-        raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {wanted!r}")
     fallbacks: list[str] = []
-    for name in ROUTES[wanted]:
+    for name in ROUTES[known(wanted)]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside the compiler's own imports

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..latency import counted, percentiles
 from .config import ModelConfig
-from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
+from .ladder import ROUTE, known
+from .opened import DECODING, LONG_RUN_S, Check, Opened, Setup, require_counts
 from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
@@ -61,7 +62,7 @@ class ServeWorkload:
         self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.mix = Mix(prompt, output, mix, seed)
         self.slo_tpot_s, self.batch = slo_tpot_s, batch
-        self.route = ROUTE[device] if route is None else route
+        self.route = ROUTE[self.setup.device] if route is None else known(route)
         self._check_plan()
         self._opened: Opened | None = None
         self._server: Server | None = None

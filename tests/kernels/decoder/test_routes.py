@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.kernels.decoder import gate, model, reference, routes
+from bench.kernels.decoder import gate, ladder, model, reference
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
 
@@ -101,7 +101,7 @@ def test_without_cuda_the_ladder_ends_at_eager_and_says_why(
     facts = session.facts()
     assert facts["route"] == "eager"
     assert [reason.split(":")[0] for reason in facts["fallbacks"]] == list(
-        routes.ROUTES[route][:-1]
+        ladder.ROUTES[route][:-1]
     )
     assert all(reason.endswith("graphs are CUDA's") for reason in facts["fallbacks"])
     assert compiled == [], "seconds of compiling for what a CPU cannot have"
