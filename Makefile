@@ -8,7 +8,8 @@ bench:
 
 # Two files at a time, but one after another where the tests watch the clock; with ARGS,
 # status 5 of pytest (nothing chosen in this half) is let pass.
-ALONE := tests/meters tests/gpu
+ALONE := tests/gpu $(addprefix tests/meters/test_,beside.py calibration_on_nvml.py faults.py \
+	process.py run_command.py sweep_limit.py whole_run.py)
 test:
 	@.ci/setup dev
 	.venv/bin/python -m pytest tests --ignore=tests/speed $(ALONE:%=--ignore=%) -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.characterise import of_device
 from bench.records.run import Calibration, Correction, DeviceFacts, MeterFacts
-from bench.store import cache_dir
+from bench.store import cache_dir, cache_place
 
 FOLDER = "calibrations"
 """The folder of those files within the cache."""
@@ -57,6 +57,7 @@ def keep(meter: MeterFacts, device: DeviceFacts) -> Path | None:
     from pydantic import TypeAdapter
 
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    cache_dir()
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary.write_bytes(TypeAdapter(Remembered).dump_json(remembered))
@@ -71,4 +72,4 @@ def _path(device: DeviceFacts) -> Path | None:
         return None
     identity = "\n".join((device.uuid, device.driver or "", device.vbios or ""))
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return cache_dir() / FOLDER / f"{name}.json"
+    return cache_place() / FOLDER / f"{name}.json"

@@ -91,8 +91,13 @@ def host_facts() -> JsonObject:
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
         "memory_bytes": psutil.virtual_memory().total,
-        "virtualised": "hypervisor" in _cpuinfo()[1],
+        "virtualised": virtualised(),
     }
+
+
+def virtualised() -> bool:
+    """Whether a hypervisor shows itself to the processor."""
+    return "hypervisor" in _cpuinfo()[1]
 
 
 def software(kernel_sha256: dict[str, str]) -> Software:
@@ -101,7 +106,7 @@ def software(kernel_sha256: dict[str, str]) -> Software:
         version=bench.__version__,
         git=_git_commit(),
         python=platform.python_version(),
-        packages=_installed(PACKAGES),
+        packages=installed(PACKAGES),
         kernel_sha256=kernel_sha256,
         derived_by=bench.__version__,
     )
@@ -114,7 +119,8 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-def _installed(names: tuple[str, ...]) -> dict[str, str]:
+def installed(names: tuple[str, ...]) -> dict[str, str]:
+    """Versions of those distributions that are installed."""
     versions = {}
     for name in names:
         try:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from bench.catalogue.asic import load_asic
 from bench.catalogue.card import load_gpu
@@ -20,11 +20,11 @@ from bench.catalogue.site import load_site
 from bench.catalogue.tomlfile import ProfileError
 from bench.catalogue.values import misdated, values_of
 from bench.economics.mining import asic_joules_per_hash, hashprice_usd_per_phs_day
+from bench.records.check import Check
 from bench.records.market import FLAGS, AsicProfile, GpuProfile, MarketProfile, ModelConfig, Value
 from bench.records.site import SiteProfile
 
 P = TypeVar("P", GpuProfile, AsicProfile, MarketProfile, ModelConfig, SiteProfile)
-Status = Literal["OK", "WARN", "FAIL"]
 Profile = GpuProfile | AsicProfile | MarketProfile | ModelConfig | SiteProfile
 
 ASIC_J_PER_TH = (5.0, 150.0)
@@ -32,17 +32,6 @@ ASIC_J_PER_TH = (5.0, 150.0)
 DOUBTFUL = "MCU"
 NAMED = 6
 """So many fields are named in one line; more are only counted, the JSON has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at; ``cure`` says exactly what to do unless it is OK."""
-
-    item: str
-    status: Status
-    text: str
-    cure: str | None = None
-    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from bench.catalogue.checks import Check, Shelf
+from bench.catalogue.checks import Shelf
 from bench.predict.simulated import scale_of
+from bench.records.check import Check
 from bench.records.market import GpuProfile, ModelConfig, SimulatedLoad, Value
 from bench.roofline import hash_ceiling, hash_counts, kv_bytes_per_token, matmul_parameters
 

@@ -12,6 +12,7 @@ import typer
 from bench.cli.all_command import all_command
 from bench.cli.audit_command import audit_command
 from bench.cli.calibrate_command import calibrate_command
+from bench.cli.card_command import card_command
 from bench.cli.compare_command import compare_command
 from bench.cli.data_power_command import data_power_command
 from bench.cli.doctor_command import doctor_command
@@ -51,7 +52,7 @@ SHORT = {
     "compare": "Stored runs side by side, each card against the first.",
     "skus": "Cards to buy or rent, measured and predicted, in one table.",
     "report": "Stored runs as one HTML file: verdict, charts, tables.",
-    "doctor": "Check the shipped profiles.",
+    "doctor": "What this machine can measure, and the cure of each fault.",
     "gate": "CI: hold a run, or the machine code, to a baseline.",
     "calibrate": "Find out how the power sensor sees.",
     "sweep": "The card under several power limits: joules, money, curtailing.",
@@ -63,6 +64,7 @@ SHORT = {
     "show": "One stored run, whole.",
     "recover": "Rebuild the records of runs that were killed.",
     "migrate": "Rewrite records of an older schema, beside the old ones.",
+    "card": "A stored run as a compute card: terms, speed, joules.",
     "verify": "Derive stored runs again and name what differs.",
     "site": "What a MW of a site is worth: mine, lease, serve.",
     "market": "Markets: list, check, or write your own.",
@@ -87,6 +89,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "show": show_command,
     "recover": recover_command,
     "migrate": migrate_command,
+    "card": card_command,
     "verify": verify_command,
     "site": site_command,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,10 +32,11 @@ JsonOut = Annotated[
 def doctor_command(
     profiles: Profiles = False,
     verbose: Verbose = False,
+    out: options.Out = Path("results"),
     json_out: JsonOut = None,
     no_color: options.NoColor = False,
 ) -> int:
-    """Check the shipped profiles, and say what to do about each fault."""
+    """Say what this machine can measure, what is wrong with it, and the cure of each fault."""
     from bench.cli.doctoring import DoctorRequest, run_doctor
 
-    return run_doctor(DoctorRequest(profiles, verbose, json_out, no_color))
+    return run_doctor(DoctorRequest(profiles, verbose, out, json_out, no_color))

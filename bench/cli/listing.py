@@ -83,7 +83,7 @@ def run_list(request: ListRequest) -> int:
 
 def run_show(request: ShowRequest) -> int:
     """Everything ``bench show`` does."""
-    path = _found(request)
+    path = find_run(request.run, request.folder)
     check_outputs(Exports(), request.json_out, (path,))
     console = open_console(request)
     try:
@@ -146,23 +146,21 @@ def _document(shelf: Shelf, shown: list[Row]) -> dict[str, Any]:
     }
 
 
-def _found(request: ShowRequest) -> Path:
+def find_run(run: str, folder: Path) -> Path:
     """The file meant: as a path, else as the beginning of one run's id in the folder."""
-    named = Path(request.run)
+    named = Path(run)
     if named.suffix == ".json" or named.is_file():
         return named
-    if not RUN_PREFIX.fullmatch(request.run):
-        raise Refusal(
-            USAGE, f"{legible(request.run)}: give a record's file or a run id's beginning"
-        )
-    fits = [path for path in in_folder(request.folder) if path.stem.startswith(request.run)]
+    if not RUN_PREFIX.fullmatch(run):
+        raise Refusal(USAGE, f"{legible(run)}: give a record's file or a run id's beginning")
+    fits = [path for path in in_folder(folder) if path.stem.startswith(run)]
     fits = [path for path in fits if RUN_PREFIX.fullmatch(path.stem)]
     if len(fits) == 1:
         return fits[0]
-    where = legible(str(request.folder))
+    where = legible(str(folder))
     if not fits:
         text = f"no run in {where} begins so; bench list {where} names them"
-        raise Refusal(BAD_FILE, f"{request.run}: {text}")
+        raise Refusal(BAD_FILE, f"{run}: {text}")
     which = ", ".join(path.stem for path in fits[:NAMED])
     more = ", …" if len(fits) > NAMED else ""
-    raise Refusal(USAGE, f"{request.run}: fits {len(fits)} runs, say which: {which}{more}")
+    raise Refusal(USAGE, f"{run}: fits {len(fits)} runs, say which: {which}{more}")

@@ -91,6 +91,13 @@ def open_console(request: Asked) -> Console:
     return console
 
 
+def silent_console() -> Console:
+    """One that nobody reads."""
+    from rich.console import Console
+
+    return Console(file=io.StringIO(), quiet=True, force_terminal=False, force_jupyter=False)
+
+
 def write_json(request: Asked, text: str) -> None:
     """Where --json wants it, if anywhere; StoreError when it cannot be written there."""
     if request.json_out is None:

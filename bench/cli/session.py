@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +80,12 @@ FAILURE_STATUS = {
 def run_all(request: AllRequest) -> int:
     """Everything ``bench all`` does; raises Refusal with the status that fits."""
     check_all(request)
-    console = open_console(request)
+    session = open_session(request, open_console(request))
+    return on_device(request, session.target, plan=session.show_plan, work=session.run)
+
+
+def open_session(request: AllRequest, console: Console) -> Session:
+    """What ``bench all`` is to measure, found and told of; nothing is opened or locked yet."""
     market, target, profiles = open_world(request)
     refuse_shared(target.facts, request)
     if target.note is not None:
@@ -87,8 +93,7 @@ def run_all(request: AllRequest) -> int:
     choice = default_kernel(target)
     if target.card is None:
         say(console, choice.note)
-    session = Session(request, console, target, market, profiles, choice=choice)
-    return on_device(request, target, plan=session.show_plan, work=session.run)
+    return Session(request, console, target, market, profiles, choice=choice)
 
 
 def on_device(
@@ -363,17 +368,19 @@ def held(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> Iter
 def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:
     """Refuse a card that other processes compute on, or wait until they have left.
 
-    Those of the server that is measured may stay.
+    Those of the server that is measured may stay. A script that computes on it itself would wait
+    for its own end.
     """
     if device.kind != "gpu" or device.uuid is None:
         return
     from bench.meters.nvml import strangers
 
     while pids := set(strangers(device.uuid) or ()) - set(served):
-        if not wait:
+        own = os.getpid() in pids
+        if own or not wait:
             who = ", ".join(map(str, sorted(pids)))
-            text = f"{device.name} is in use by process {who}: end it, or add --wait"
-            raise Refusal(BUSY, text)
+            cure = "this is one of them: run from another" if own else "end it, or add --wait"
+            raise Refusal(BUSY, f"{device.name} is in use by process {who}: {cure}")
         time.sleep(WAIT_POLL_S)
 
 

@@ -1,9 +1,13 @@
-"""The signals that end a command early: one line before the run, a partial record during it."""
+"""The signals that end a command early: one line before the run, a partial record during it.
+
+Only the main thread can hear them; a run on another one is not disturbed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -22,7 +26,8 @@ def refusing() -> Iterator[None]:
         yield
     finally:
         for each, handler in zip(ENDING, before, strict=True):
-            signal.signal(each, handler)
+            if _hearing() and handler is not None:
+                signal.signal(each, handler)
 
 
 def deaf(_number: int, _frame: FrameType | None) -> None:
@@ -64,10 +69,14 @@ class Noted:
             self.number = number
 
 
+def _hearing() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _install(handler: Handler) -> None:
-    """A signal that is ignored stays so: nohup means it."""
+    """A signal that is ignored stays so: nohup means it. So does one that C code handles."""
     for each in ENDING:
-        if signal.getsignal(each) is not signal.SIG_IGN:
+        if _hearing() and signal.getsignal(each) not in (signal.SIG_IGN, None):
             signal.signal(each, handler)
 
 

@@ -1,1 +1,1 @@
-"""The JSON Schema of the record, generated from ``bench.records`` and shipped."""
+"""The JSON Schemas of record and compute card, generated from ``bench.records`` and shipped."""

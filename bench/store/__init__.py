@@ -6,11 +6,13 @@ A run is two files in one folder: ``<run_id>.json``, written whole or not at all
 
 from bench.store.cache import (
     cache_dir,
+    cache_place,
     remember_kernel,
     remember_setup,
     remembered_kernel,
     remembered_setup,
 )
+from bench.store.compute_card import card_json, card_schema
 from bench.store.errors import BadRecord, Busy, StoreError
 from bench.store.journal import Journal, new_run_id
 from bench.store.listing import Shelf, in_folder, journals, shelve
@@ -29,6 +31,9 @@ __all__ = [
     "StoreError",
     "StoredJournal",
     "cache_dir",
+    "cache_place",
+    "card_json",
+    "card_schema",
     "device_lock",
     "find_journal",
     "in_folder",

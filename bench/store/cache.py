@@ -11,10 +11,14 @@ from typing import Any
 from bench.store.errors import StoreError
 
 
+def cache_place() -> Path:
+    """Where the private folder is, or would be."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "joulemark"
+
+
 def cache_dir() -> Path:
-    """The private (0700) folder for compiled kernels and remembered set-up times."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = root / "joulemark"
+    """That folder (0700, for compiled kernels and remembered set-up times), made if need be."""
+    path = cache_place()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -55,7 +59,7 @@ def remember_kernel(device: str, kernel: str) -> None:
 def _known(name: str) -> dict[str, Any]:
     """What a file of the cache holds; nothing where it is absent or no JSON object."""
     try:
-        known = json.loads((cache_dir() / name).read_text(encoding="utf-8"))
+        known = json.loads((cache_place() / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}

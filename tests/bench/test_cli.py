@@ -35,11 +35,16 @@ def simulated(bench, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("card", "seed"),
-    [*(("h100", k) for k in range(20)), *(("a100", k) for k in range(3)), ("rtx4090", 0)],
+    ("card", "grade", "seed"),
+    [
+        *(("h100", "quick", k) for k in range(20)),
+        *((card, "standard", k) for card in ("h100", "a100") for k in range(3)),
+        ("rtx4090", "standard", 0),
+    ],
 )
-def test_simulated_cards_give_back_the_known_answer(bench, card, seed):
-    status, out, _ = bench("--device", f"sim:{card}", "--seed", str(seed), "--json", "-")
+def test_simulated_cards_give_back_the_known_answer(bench, card, grade, seed):
+    said = ("--device", f"sim:{card}", "--grade", grade, "--seed", str(seed))
+    status, out, _ = bench(*said, "--json", "-")
     record = json.loads(out)
     assert status == 0
     for workload in record["workloads"]:

@@ -1,4 +1,4 @@
-"""``bench doctor``: every item with its cure, whatever else is broken. About two seconds."""
+"""``bench doctor``: every item with its cure, whatever else is broken. About six seconds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from bench.catalogue import names, rooms
 from bench.cli import run
+from bench.doctor.facts import CudaFacts, NvmlFacts
+from bench.symptoms.cards import Glances
 
 
 def test_what_ships_is_healthy_and_says_what_is_doubtful(
@@ -24,7 +26,7 @@ def test_what_ships_is_healthy_and_says_what_is_doubtful(
 
 
 def test_all_lists_what_is_well_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["doctor", "--all"]) == 0
+    assert run(["doctor", "--profiles", "--all"]) == 0
     out = capsys.readouterr().out
     for name in names("gpus"):
         assert f"\nOK   gpus/{name}: " in out
@@ -59,3 +61,46 @@ def test_a_broken_profile_is_named_and_the_rest_still_judged(
     assert "\x1b" not in out
     # A market's rents name cards by their files, which are still there.
     assert len(failed) == 2
+
+
+def test_a_machine_without_a_gpu_is_told_what_it_can_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("bench.symptoms.Glances", lambda: Glances(tmp_path, tmp_path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    (tmp_path / "libnvidia-ml.so.1").write_bytes(b"not a library")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["doctor", "--json", "-", "--out", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found.pop("schema") == "joulemark/doctor/1"
+    assert list(found) == [
+        "here", "driver", "gpus", "software", "host", "places", "prices", "profiles"
+    ]  # fmt: skip
+    assert found["gpus"] == []
+    assert "gpus: " not in said.err.replace("gpus: flag", "")
+    here = {check["item"]: check for check in found["here"]}
+    assert list(here) == ["device", "hash", "tokens", "joules"]
+    assert here["device"]["text"].startswith("the processor, ")
+    assert here["hash"]["text"].startswith("numba-cpu:")
+    for name in here:
+        assert f" {name}: " in said.err
+    places = {check["item"]: check for check in found["places"]}
+    assert places["results folder"]["text"].startswith(str(tmp_path / "runs"))
+    assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
+    for checks in found.values():
+        for check in checks:
+            assert (check["status"] == "OK") == (check["cure"] is None)
+
+
+def test_a_driver_that_hangs_ends_in_a_line_and_3(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = NvmlFacts(trouble="the driver hangs in nvmlInit: no answer in 20 s", module_loaded=True)
+    monkeypatch.setattr(Glances, "told", lambda _: (hung, CudaFacts()))
+    assert run(["doctor"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("FAIL driver: the driver hangs in nvmlInit") for line in lines)
+    assert any(line.startswith("WARN device: the processor") for line in lines)
+    assert not any(line.startswith("WARN gpus: flag") for line in lines), "counted only"

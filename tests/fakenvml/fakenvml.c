@@ -38,6 +38,8 @@
  *   FAKENVML_ECC=N@S,..          uncorrectable errors: N more from S on; "off": a card without ECC
  *   FAKENVML_PROCESSES=PID@S,..  computing from S on; FAKENVML_GRAPHICS and FAKENVML_MPS likewise
  *   FAKENVML_MIG=0, FAKENVML_VGPU=0 (virtualisation mode), FAKENVML_DISPLAY=0
+ *   FAKENVML_PERSISTENCE=1, FAKENVML_COMPUTE_MODE=0
+ *   FAKENVML_CUDA=13000          the newest CUDA that the driver serves: 13.0
  * Faults
  *   FAKENVML_FAIL=CALL=CODE,..   return codes: of a function by its symbol, of one field as
  *                                field186, in module scope as field186.1
@@ -336,6 +338,12 @@ unsigned nvmlSystemGetNVMLVersion(char *version, unsigned length) {
     return put(version, length, "13." VERSION);
 }
 
+unsigned nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    ENTER();
+    *version = (int)number("FAKENVML_CUDA", 13000);
+    return SUCCESS;
+}
+
 unsigned nvmlDeviceGetCount_v2(unsigned *count) {
     ENTER();
     *count = (unsigned)fmin(number("FAKENVML_GPUS", 1), MAX_GPUS);
@@ -459,7 +467,8 @@ GETTER(nvmlDeviceGetEnforcedPowerLimit, unsigned, limit_mw())
 GETTER(nvmlDeviceGetPowerManagementLimit, unsigned, limit_mw())
 GETTER(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, DEFAULT_LIMIT_MW)
 GETTER_OF_TWO(nvmlDeviceGetPowerManagementLimitConstraints, LEAST_LIMIT_MW, MAX_LIMIT_MW)
-GETTER(nvmlDeviceGetPersistenceMode, unsigned, 1)
+GETTER(nvmlDeviceGetPersistenceMode, unsigned, (unsigned)number("FAKENVML_PERSISTENCE", 1))
+GETTER(nvmlDeviceGetComputeMode, unsigned, (unsigned)number("FAKENVML_COMPUTE_MODE", 0))
 GETTER(nvmlDeviceGetPerformanceState, unsigned, 2)
 GETTER(nvmlDeviceGetPowerUsage, unsigned, usage_mw())
 GETTER(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, counter_mj())

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"(?<=<!-- example -->\n```\n)(?P<shown>.*?)(?=^```$)", re.S | re.M)
 CHANGING = [
     (re.compile(r"\d{8}t\d{6}z-[0-9a-f]{6}"), "RUN"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "WHEN"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "SHA256"),
     (re.compile(r"\d+ days"), "N days"),
     (re.compile(r"STALE"), "     "),
 ]
