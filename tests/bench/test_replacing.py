@@ -22,8 +22,10 @@ SIM = ("--device", "sim:h100", "--grade", "quick")
 WORDS: dict[str, tuple[str, ...]] = {
     "all": SIM,
     "calibrate": SIM[:2],
+    "card": ("RECORD", "--price", "2.50", "--lease-term", "12mo", "--utilisation", "80%"),
     "compare": ("RECORD",),
     "data-power": ("--device", "cpu", "--grade", "quick"),
+    "doctor": ("--profiles",),
     "gate": ("RECORD", "--baseline", "RECORD"),
     "hash": SIM,
     "infer": SIM,
