@@ -14,7 +14,6 @@ from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.kernels import by_name, limit
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import BAD_FILE, ENVIRONMENT, OK, STORAGE, USAGE, Refusal
-from bench.cli.request import check_writable
 from bench.derive import ceiling_hz
 from bench.energy import held_mean
 from bench.machine import legible
@@ -52,8 +51,6 @@ class AuditRequest:
 def run_audit(request: AuditRequest) -> int:
     """Everything ``bench audit`` does; a bad file is named and the others go on."""
     check_outputs(request.exports, request.json_out, request.files)
-    if request.json_out not in (None, "-"):
-        check_writable("--json", Path(str(request.json_out)))
     console = open_console(request)
     rows = audited(request.arch, request.kernel, console)
     kernels = list(dict.fromkeys(row.kernel for row in rows))

@@ -50,6 +50,7 @@ from bench.store import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA = "joulemark/meter/1"
 WORKLOAD = "sha256d"
 WANTED = "give the .samples.jsonl.gz of a bench calibrate, or of a run that calibrated"
 NEVER_BEGAN = frozenset({"device", "missing"})
@@ -187,7 +188,7 @@ def _conclude(request: CalibrateRequest, console: Console, facts: Sequence[Fact]
     elif device.kind == "gpu":
         why = f"{cache_dir() / FOLDER} could not be written" if device.uuid else "it has no UUID"
         say(console, f"Not kept for later runs on {device.name}: {why}")
-    write_json(request, json.dumps(asdict(found), indent=2) + "\n")
+    write_json(request, json.dumps({"schema": SCHEMA, **asdict(found)}, indent=2) + "\n")
     return OK
 
 

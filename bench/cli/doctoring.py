@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.catalogue.checks import Shelf, general_checks, take_stock
 from bench.catalogue.rooflines import card_checks
+from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import ENVIRONMENT, OK, STORAGE, Refusal
 from bench.records.check import Check, CheckStatus
@@ -21,6 +22,7 @@ from bench.store import StoreError
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA = "joulemark/doctor/1"
 STYLES: dict[CheckStatus, str] = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 ABILITY = "here"
 """The section of which every line is shown: what the machine can do."""
@@ -47,12 +49,14 @@ class DoctorRequest:
 
 def run_doctor(request: DoctorRequest) -> int:
     """Everything ``bench doctor`` does: each section asked for, whatever the others find."""
+    check_outputs(Exports(), request.json_out, ())
     console = open_console(request)
     found: dict[str, list[Check]] = {}
     for title, checks in _sections(request):
         found[title] = checks
         _show(console, title, checks, _shown(request, title))
-    document = {title: [asdict(check) for check in checks] for title, checks in found.items()}
+    sections = {title: [asdict(check) for check in checks] for title, checks in found.items()}
+    document = {"schema": SCHEMA, **sections}
     try:
         write_json(request, json.dumps(document, indent=2) + "\n")
     except StoreError as error:

@@ -19,6 +19,7 @@ from bench.report.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA = "joulemark/plan/1"
 FIRST_SETUP_S = {
     "sha256d": 6.0, "sha256d.verify": 1.0, "decode": 6.0, "decode.verify": 2.0,
     "serve": 40.0, "serve.verify": 10.0, "prefill": 10.0, "prefill.verify": 5.0,
@@ -61,6 +62,7 @@ def show_plan(  # noqa: PLR0917 - what a plan is shown of
     each = f" these steps for each of {', '.join(names)}:" if names else ""
     say(console, f"{device.name}:{each} {duration(seconds)} in all, {most}")
     document = {
+        "schema": SCHEMA,
         "seconds": round(seconds, 3),
         "kwh": kwh,
         "kwh_reason": reason,

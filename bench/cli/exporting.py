@@ -45,7 +45,6 @@ def check_outputs(wanted: Exports, json_out: str | None, inputs: Iterable[Path |
     for option, path in outputs:
         if str(path) == "-":
             raise Refusal(USAGE, f"{option} -: only --json writes to stdout; name a file")
-        check_writable(option, path)
     if json_out not in (None, "-"):
         outputs.append(("--json", Path(json_out)))
     taken = {os.path.realpath(path): "an input" for path in inputs}
@@ -54,6 +53,7 @@ def check_outputs(wanted: Exports, json_out: str | None, inputs: Iterable[Path |
         if place in taken and not path.is_char_device():
             text = f"{option} {legible(str(path))}: is {taken[place]} too; name another file"
             raise Refusal(USAGE, text)
+        check_writable(option, path)
         taken[place] = f"the file of {option}"
 
 

@@ -81,8 +81,6 @@ def checked(request: GateRequest) -> GateRequest:
         raise Refusal(USAGE, f"--confidence {request.sure:g}: {text}")
     inputs = [path for path in (request.run, request.baseline) if path is not None]
     check_outputs(Exports(markdown=request.markdown), request.json_out, inputs)
-    if request.json_out not in (None, "-"):
-        check_writable("--json", Path(str(request.json_out)))
     if request.junit is not None:
         _check_junit(request.junit, [*inputs, request.markdown, request.json_out])
     return request

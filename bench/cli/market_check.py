@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.catalogue import ProfileError, load_asics, load_market, names
 from bench.catalogue.values import flag_counts, values_of
+from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import INVALID, OK, STORAGE, USAGE, Refusal
 from bench.economics.mining import hashprice_usd_per_phs_day
@@ -22,6 +23,8 @@ from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.store import StoreError
 from bench.verdict.ages import market_ages
+
+SCHEMA = "joulemark/markets/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Checked:
 
 def run_list(request: MarketRequest) -> int:
     """Everything ``bench market list`` does; a market that cannot be used leaves the others be."""
+    check_outputs(Exports(), request.json_out, ())
     console = open_console(request)
     found = look(names("markets"), today())
     rows = [
@@ -68,18 +72,19 @@ def run_list(request: MarketRequest) -> int:
     for each in found:
         if each.error is not None:
             say(console, f"bad: {each.error}")
-    _write(request, {"markets": [_listed(each) for each in found]})
+    _write(request, {"schema": SCHEMA, "markets": [_listed(each) for each in found]})
     return USAGE if any(each.error for each in found) else OK
 
 
 def run_check(request: MarketRequest) -> int:
     """Everything ``bench market check`` does; every market is looked at, whatever others hold."""
+    check_outputs(Exports(), request.json_out, ())
     console = open_console(request)
     found = look(request.markets or names("markets"), today())
     for each in found:
         for line in _lines(each):
             say(console, line)
-    _write(request, {"markets": [_checked(each) for each in found]})
+    _write(request, {"schema": SCHEMA, "markets": [_checked(each) for each in found]})
     if any(each.error for each in found):
         return USAGE
     return INVALID if request.strict and any(each.stale for each in found) else OK

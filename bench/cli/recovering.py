@@ -15,6 +15,7 @@ from bench.machine import legible
 from bench.report.screen import say
 from bench.store import BadRecord, StoreError, journals, migrate, recover
 
+SCHEMA = "joulemark/repair/1"
 QUIET = frozenset({"has its record", "of no run"})
 """What is no news of a journal that was found in a folder."""
 
@@ -112,6 +113,7 @@ def _migrated(path: Path) -> Repaired:
 
 def _document(found: Repaired) -> dict[str, str | None]:
     return {
+        "schema": SCHEMA,
         "file": legible(str(found.file)),
         "outcome": found.outcome,
         "record": None if found.record is None else legible(str(found.record)),

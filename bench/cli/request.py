@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.cli.refusal import STORAGE, USAGE, Refusal
 from bench.machine import legible
 from bench.records.run import GradeName
+from bench.report.own import is_own
 
 if TYPE_CHECKING:
     from bench.simulate import Fault
@@ -118,7 +119,7 @@ def faults_of(request: Request) -> list[Fault]:
 
 
 def check_writable(option: str, path: Path) -> None:
-    """Refuse before the run what could not be written after it."""
+    """Refuse before the run what could not be written after it, or would cost a foreign file."""
     try:
         place = path if path.exists() else path.parent
         plain = path.is_file() or path.is_char_device() or not os.path.lexists(path)
@@ -127,6 +128,13 @@ def check_writable(option: str, path: Path) -> None:
         usable = False
     if not usable:
         raise Refusal(STORAGE, f"{option} {path}: cannot be written; name another file")
+    try:
+        own = is_own(option.removeprefix("--"), path)
+    except OSError:
+        own = False
+    if not own:
+        text = f"holds what {option} did not write; remove it, or name another file"
+        raise Refusal(USAGE, f"{option} {legible(str(path))}: {text}")
 
 
 def _is_sim(device: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.catalogue import ProfileError
 from bench.cli.dry_run import AROUND_S, VIRTUAL
+from bench.cli.dry_run import SCHEMA as PLAN
 from bench.cli.exporting import Exports, check_outputs, write_exports
 from bench.cli.limiting import (
     AppliedLimiter,
@@ -180,6 +181,7 @@ class _Sweep:
             f" {most}",
         )
         document = {
+            "schema": PLAN,
             "seconds": round(seconds, 3),
             "kwh": kwh,
             "kwh_reason": VIRTUAL if kwh is None else None,

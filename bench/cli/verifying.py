@@ -31,6 +31,8 @@ from bench.store import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA = "joulemark/verify/1"
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyRequest:
@@ -127,4 +129,5 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def _document(found: list[Finding]) -> dict[str, Any]:
-    return {"derived_again_by": bench.__version__, "files": [asdict(each) for each in found]}
+    files = [asdict(each) for each in found]
+    return {"schema": SCHEMA, "derived_again_by": bench.__version__, "files": files}

@@ -16,6 +16,7 @@ from html import escape
 from typing import Any
 
 from bench.report.foreign import clean
+from bench.report.own import GENERATOR
 from bench.report.sheet import Alarm, Cell, Live, Sheet, caption, text
 
 FORMULA_STARTS = tuple("=+-@＝＋－＠\t\r\n")
@@ -99,6 +100,7 @@ def to_html(*sheets: Sheet) -> str:
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="generator" content="{GENERATOR}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(clean(sheets[0].title))}</title>
 <style>{_STYLE}</style>
@@ -143,7 +145,8 @@ def to_xlsx(*sheets: Sheet) -> bytes:
     out = io.BytesIO()
     asis = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, asis) as book:
-        book.set_properties({"created": datetime(2000, 1, 1)})  # the same table is the same file
+        told = {"author": GENERATOR, "created": datetime(2000, 1, 1)}
+        book.set_properties(told)  # no moment of writing: the same table is the same file
         for number, sheet in enumerate(sheets, 1):
             page = book.add_worksheet(sheet.name or f"table {number}")
             _fill(book, page, sheet, _resolver(sheets, sheet))

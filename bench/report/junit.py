@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from bench.report.foreign import clean
+from bench.report.own import GENERATOR
 
 _UNSAID = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
@@ -25,7 +26,7 @@ def to_junit(suite: str, cases: Sequence[Case]) -> bytes:
     """One suite of cases, UTF-8 with its XML declaration."""
     failed = sum(bool(case.failures) for case in cases)
     counts = {"tests": str(len(cases)), "failures": str(failed), "errors": "0", "skipped": "0"}
-    root = ElementTree.Element("testsuites", counts)
+    root = ElementTree.Element("testsuites", {"name": GENERATOR, **counts})
     outer = ElementTree.SubElement(root, "testsuite", {"name": _plain(suite), **counts})
     for case in cases:
         names = {"classname": _plain(case.group), "name": _plain(case.name)}

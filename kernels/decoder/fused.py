@@ -40,6 +40,7 @@ class Fused:
 
     name = "fused"
     replays = 0
+    bucket = 1
 
     def __init__(self, decoder: Decoder, cache: KVCache, state: State) -> None:
         began_s = time.monotonic()

@@ -36,7 +36,7 @@ class Session:
     none has been produced; ``logits`` [B, V] are those of the last prefill or step; ``made``
     counts steps on the device since ``clear``. The host knows how far each row is, never what it
     holds: positions follow from the prompts' lengths and the steps taken. ``route`` is one of
-    ``routes.ROUTES``; compiling and capturing happen here, over the empty cache.
+    ``ladder.ROUTES``; compiling and capturing happen here, over the empty cache.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Session:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> int:
         """Cache one prompt per row and pick each row's first token; returns prompt tokens."""
         self.lengths = tuple(map(len, prompts))
-        longest, device = max(self.lengths), self.decoder.device
+        longest = max(self.lengths)
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
-        tokens = torch.tensor(padded, device=device)
-        self.positions.copy_(torch.tensor(self.lengths, device=device))
+        tokens = self._send(padded)
+        self.positions.copy_(self._send(self.lengths))
         rows = max(1, PREFILL_TOKENS // longest)
         for first in range(0, len(prompts), rows):
             part = slice(first, first + rows)
@@ -135,7 +135,7 @@ class Session:
 
         The cache still holds what was decoded there, and decoding on makes the same tokens again.
         """
-        self.positions.copy_(torch.tensor(places))
+        self.positions.copy_(self._send(places))
         self.tokens.copy_(self.history.gather(1, self.positions[:, None])[:, 0])
         self._places = list(places)
 
@@ -143,7 +143,7 @@ class Session:
     def assume(self, lengths: Sequence[int]) -> None:
         """Take each row to hold so many tokens, whatever its slots hold: to time steps, no more."""
         self.lengths = tuple(lengths)
-        self.positions.copy_(torch.tensor(self.lengths))
+        self.positions.copy_(self._send(self.lengths))
         self._start = tuple(part.clone() for part in self._state)
         self._places = list(lengths)
 
@@ -174,12 +174,12 @@ class Session:
         tokens: list[int] = self.history[row, self.lengths[row] :].tolist()
         return tokens[: tokens.index(-1)] if -1 in tokens else tokens
 
-    def _send(self, rows: list[list[int]]) -> Tensor:
-        """Token ids on the device; from pinned memory, or the host would wait for the copy."""
-        ids = torch.tensor(rows)
+    def _send(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
+        """Whole numbers on the device; from pinned memory, or the host would wait for the copy."""
+        sent = torch.tensor(numbers)
         if self.decoder.device.type == "cuda":
-            ids = ids.pin_memory()
-        return ids.to(self.decoder.device, non_blocking=True)
+            sent = sent.pin_memory()
+        return sent.to(self.decoder.device, non_blocking=True)
 
     def facts(self) -> dict[str, Any]:
         """What really runs: the route, why not a faster one, and how often it was replayed."""
@@ -194,6 +194,11 @@ class Session:
             "threads": route.threads if self.decoder.device.type == "cpu" else None,
             "span_bucket": route.padded(self.span),
         }
+
+    @property
+    def bucket(self) -> int:
+        """Of which number the spans that steps read are multiples, until the cache ends."""
+        return self._route.bucket
 
     def _fused(self) -> Fused:
         from .fused import Fused, State

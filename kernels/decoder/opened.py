@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .model import Decoder
 
 Check = tuple[str, bool, str]
-ROUTE = {"cpu": "fused", "cuda": "graph+compile"}
-"""How steps reach a device where nothing else is asked for; see routes.py."""
 DECODING = ("route", "fallbacks", "compile_s", "threads")
 """What describe()["decoding"] says of a session's facts."""
 LONG_RUN_S = 1.0  # a shorter run says little of how two clocks compare

@@ -74,22 +74,24 @@ def decode_work(
     batch: int,
     context: int,
     steps: int,
-    bucket: int = 1,
+    bucket: int,
     bytes_per_kv: float,
 ) -> dict[str, Any]:
     """What a step of an offline decode works on, for whoever counts its FLOPs and bytes.
 
     A row reads ``mean_context`` cached tokens and its own, and ``padded_context`` slots of its
-    cache, its spans being rounded up to multiples of ``bucket``; both are means over the steps.
+    cache, its spans being rounded up to multiples of ``bucket`` but for the cache's end, where the
+    last step writes; both are means over the steps.
     """
     spans = range(context + 1, context + steps + 1)
+    padded = (min(spans[-1], -(-span // bucket) * bucket) for span in spans)
     return {
         "model": asdict(config),
         "precision": precision,
         "bytes_per_kv": bytes_per_kv,
         "batch": batch,
         "mean_context": statistics.fmean(spans) - 1,
-        "padded_context": statistics.fmean(-(-span // bucket) * bucket for span in spans),
+        "padded_context": statistics.fmean(padded),
     }
 
 

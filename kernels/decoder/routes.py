@@ -17,18 +17,11 @@ import torch
 from torch import Tensor
 
 from ..private_cache import folder
+from .ladder import ROUTES, known
 
 if TYPE_CHECKING:
     from .fused import Fused
 
-ROUTES = {
-    "graph+compile": ("graph+compile", "graph", "eager"),
-    "graph": ("graph", "eager"),
-    "compile": ("compile", "eager"),
-    "fused": ("fused", "eager"),
-    "eager": ("eager",),
-}
-"""Each route with those that stand in for it, in order."""
 BUCKETS = {"cpu": 32, "cuda": 256}
 """Slots by which the span that a step reads grows: every new one costs CUDA a graph of its own."""
 WARM_UPS = 2  # steps before a graph is captured: libraries and Triton make their plans in them
@@ -40,7 +33,8 @@ Step = Callable[[Tensor], None]
 
 
 class Route:
-    """The step of one session by one route. ``seats`` is 0 … capacity − 1 on the device.
+    """The step of one session by one route. ``seats`` is 0 … capacity − 1 on the device; spans are
+    rounded up to multiples of ``bucket``.
 
     Raises whatever the compiler or CUDA raises when the route cannot be had.
     """
@@ -50,19 +44,21 @@ class Route:
         self.compile_s = 0.0
         self.replays = 0
         self.threads = torch.get_num_threads()
-        self._bucket = BUCKETS[seats.device.type]
+        self.bucket = 1 if name == "eager" else BUCKETS[seats.device.type]
         self._step = step
         self.compilations = 0
         self._spans: dict[int, Tensor] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._seats = seats
         began_s = time.monotonic()
+        if "graph" in name and seats.device.type != "cuda":
+            raise ValueError("graphs are CUDA's")
         if "compile" in name:
             ready_to_compile(seats.device.type)
             self._step = torch.compile(step, backend=self._inductor, fullgraph=True)
             self._step(self._span(self.padded(1)))
         if "graph" in name:
-            for span in range(self.padded(1), self.padded(len(seats)) + 1, self._bucket):
+            for span in range(self.padded(1), self.padded(len(seats)) + 1, self.bucket):
                 self._capture(self.padded(span))
         self._warm = self.compilations
         self.compile_s = time.monotonic() - began_s if name != "eager" else 0.0
@@ -74,7 +70,7 @@ class Route:
 
     def padded(self, span: int) -> int:
         """Slots that a step reads when the longest row holds ``span``."""
-        return min(len(self._seats), -(-span // self._bucket) * self._bucket)
+        return min(len(self._seats), -(-span // self.bucket) * self.bucket)
 
     def advance(self, span: int) -> None:
         """One step over at least ``span`` slots."""
@@ -121,20 +117,30 @@ def open_route(
 ) -> tuple[Route | Fused, tuple[str, ...]]:
     """The first route of the ladder that works, and why those before it did not.
 
-    ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one.
+    ``fused`` makes the one that does not run ``step``. Raises ValueError for an unknown one. Memory
+    that runs out is no reason to go on more slowly: it is raised, MemoryError or torch's own.
     """
-    if wanted not in ROUTES:
-        raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {wanted!r}")
     fallbacks: list[str] = []
-    for name in ROUTES[wanted]:
+    for name in ROUTES[known(wanted)]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside the compiler's own imports
                 route = fused() if name == "fused" else Route(name, step, seats)
                 return route, tuple(fallbacks)
         except Exception as error:
+            if (starved := _out_of_memory(error)) is not None:
+                raise type(starved)(*starved.args) from error
             fallbacks.append(f"{name}: {reason(error)}")
     raise AssertionError("eager is always there")
+
+
+def _out_of_memory(error: BaseException | None) -> BaseException | None:
+    """The error itself, or the one behind it: compilers wrap it, and a capture that it cut short
+    fails to end.
+    """
+    while error is not None and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def reason(error: Exception) -> str:

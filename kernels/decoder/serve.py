@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..latency import counted, percentiles
 from .config import ModelConfig
-from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
+from .ladder import ROUTE, known
+from .opened import DECODING, LONG_RUN_S, Check, Opened, Setup, require_counts
 from .requests import MEAN, Mix, Prompts
 from .slots import Watch, mean_span
 
@@ -61,7 +62,7 @@ class ServeWorkload:
         self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.mix = Mix(prompt, output, mix, seed)
         self.slo_tpot_s, self.batch = slo_tpot_s, batch
-        self.route = ROUTE[device] if route is None else route
+        self.route = ROUTE[self.setup.device] if route is None else known(route)
         self._check_plan()
         self._opened: Opened | None = None
         self._server: Server | None = None
@@ -144,19 +145,16 @@ class ServeWorkload:
 
     def _work(self, opened: Opened, server: Server) -> dict[str, Any]:
         """What a generated token stands for: its share of a step and of its request's prefill."""
-        from .routes import BUCKETS
-
-        exact = server.session.facts()["route"] in ("eager", "fused")
-        bucket = 1 if exact else BUCKETS[self.setup.device]
-        span = mean_span(self.mix, server.slots.batch, bucket)
+        session = server.session
+        span = mean_span(self.mix, server.slots.batch, session.bucket, session.cache.capacity)
         return {
             "model": asdict(self.setup.model),
             "precision": self.setup.precision,
             "bytes_per_weight": opened.rung["bytes_per_weight"],
-            "bytes_per_kv": server.session.decoder.dtype.itemsize,
+            "bytes_per_kv": session.decoder.dtype.itemsize,
             "batch": server.slots.batch,
             "mean_context": self.mix.mean_context,
-            "padded_context": min(span, server.session.cache.capacity),
+            "padded_context": span,
             "prompt": self.mix.prompt,
             "output": self.mix.output,
         }

@@ -116,15 +116,15 @@ class Slots:
             yield self.step()
 
 
-def mean_span(mix: Mix, batch: int, bucket: int = 1) -> float:
+def mean_span(mix: Mix, batch: int, bucket: int, capacity: int) -> float:
     """Slots of a cache that a step reads of each row: as many as the longest row's, rounded up to
-    multiples of ``bucket``, mean over a mean request.
+    multiples of ``bucket`` within the ``capacity``, mean over a mean request.
     """
     books, spans = Slots(mix, batch), []
     for event in books.course(mix.output):
         if isinstance(event, Step):
             span = max(map(books.cached, range(batch)))
-            spans.append(-(-span // bucket) * bucket)
+            spans.append(min(capacity, -(-span // bucket) * bucket))
     return sum(spans) / len(spans)
 
 

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..latency import percentiles
 from .config import ModelConfig
-from .opened import DECODING, LONG_RUN_S, ROUTE, Check, Opened, Setup, require_counts
+from .ladder import ROUTE, known
+from .opened import DECODING, LONG_RUN_S, Check, Opened, Setup, require_counts
 
 if TYPE_CHECKING:
     from .loops import Session
-
-
-ROUTES = ("graph+compile", "graph", "compile", "fused", "eager")
 
 
 class DecodeWorkload:
@@ -50,7 +49,7 @@ class DecodeWorkload:
         self.setup = Setup(config, device, precision, weights, threads, seed, init)
         self.batch, self.context, self.steps = batch, context, steps
         require_counts(batch=batch, context=context, steps=steps)
-        self.route = ROUTE[self.setup.device] if route is None else _known(route)
+        self.route = ROUTE[self.setup.device] if route is None else known(route)
         if context + steps > config.max_context:
             raise ValueError(
                 f"context {context} and {steps} steps exceed the {config.max_context}"
@@ -137,6 +136,7 @@ class DecodeWorkload:
                 batch=self.batch,
                 context=self.context,
                 steps=self.steps,
+                bucket=session.bucket,
                 bytes_per_kv=session.decoder.dtype.itemsize,
             )
             | {"bytes_per_weight": opened.rung["bytes_per_weight"]},
@@ -165,7 +165,7 @@ class DecodeWorkload:
         latencies = timed.drive(session, note, stop, self._group)
         self._reported = self.batch * len(latencies)
         if latencies:
-            self._note("step_latency", timed.percentiles(latencies))
+            self._note("step_latency", percentiles(latencies))
         host_s = marked_s[-1] - marked_s[0]
         if self.setup.device == "cuda" and host_s >= LONG_RUN_S:
             self._note("device_time", {"device_s": math.fsum(latencies), "host_s": host_s})
@@ -210,9 +210,3 @@ class DecodeWorkload:
         if self._opened is None or self._session is None:
             raise RuntimeError("prepare() has not been called")
         return self._opened, self._session
-
-
-def _known(route: str) -> str:
-    if route not in ROUTES:
-        raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {route!r}")
-    return route

@@ -37,7 +37,8 @@ def test_the_findings_for_machines(capsys: pytest.CaptureFixture[str], tmp_path:
     assert run(["doctor", "--profiles", "--json", str(file)]) == 0
     shown = capsys.readouterr().out.splitlines()
     found = json.loads(file.read_text(encoding="utf-8"))
-    assert list(found) == ["profiles"]
+    assert list(found) == ["schema", "profiles"]
+    assert found["schema"] == "joulemark/doctor/1"
     assert {check["status"] for check in found["profiles"]} == {"OK", "WARN"}
     warned = [check for check in found["profiles"] if check["status"] == "WARN"]
     assert len(warned) == len(shown) - 1
@@ -73,6 +74,7 @@ def test_a_machine_without_a_gpu_is_told_what_it_can_do(
     assert run(["doctor", "--json", "-", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
+    assert found.pop("schema") == "joulemark/doctor/1"
     assert list(found) == [
         "here", "driver", "gpus", "software", "host", "places", "prices", "profiles"
     ]  # fmt: skip

@@ -61,9 +61,9 @@ def test_two_outputs_need_two_files(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_where_nothing_could_be_judged_an_older_file_stays(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
-    kept.write_text("what was there")
+    kept.write_text(before := '{"schema": "joulemark/verdict/1"}')
     assert run(["verdict", str(tmp_path / "none.json"), "--json", str(kept)]) == 8
-    assert kept.read_text() == "what was there"
+    assert kept.read_text() == before
 
 
 @pytest.mark.parametrize(

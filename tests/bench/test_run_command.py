@@ -278,7 +278,7 @@ def test_bytes_that_are_no_text_are_kept_as_far_as_they_can_be(tmp_path):
     assert sorted(name.rpartition(b".")[2] for name in os.listdir(kept)) == [b"gz", b"json"]
 
 
-@pytest.mark.parametrize("before", [None, "what stood there"])
+@pytest.mark.parametrize("before", [None, '{"schema": "joulemark/stretch/1"}'])
 def test_a_full_disk_leaves_what_stood_there(capfd, monkeypatch, tmp_path, before):
     def full(_handle):
         raise OSError(errno.ENOSPC, "No space left on device")

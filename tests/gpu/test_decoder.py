@@ -11,22 +11,12 @@ from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
 from bench.kernels.decoder.workload import DecodeWorkload
 
+from .conftest import SHAPE
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
-
-SHAPE: dict[str, Any] = {
-    "name": "small",
-    "n_layers": 4,
-    "d_model": 512,
-    "n_heads": 8,
-    "n_kv_heads": 2,
-    "head_dim": 64,
-    "d_ffn": 1408,
-    "vocab_size": 8192,
-    "max_context": 1024,
-}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -65,7 +55,7 @@ def test_the_card_is_named_by_its_uuid() -> None:
 
 
 @pytest.mark.parametrize("route", ["graph+compile", "graph", "eager"])
-def test_no_step_and_no_refill_waits_for_the_device(route: str) -> None:
+def test_no_step_no_refill_and_no_prefill_waits_for_the_device(route: str) -> None:
     config = ModelConfig.from_mapping(SHAPE)
     decoder = Decoder(config, torch.device("cuda"), torch.bfloat16)
     weights.initialise(decoder.named_weights(), config.n_layers, 0)
@@ -82,7 +72,9 @@ def test_no_step_and_no_refill_waits_for_the_device(route: str) -> None:
             session.step()
         session.refill(1, prompts[2][:40])
         session.step()
+        session.prefill(prompts)
+        session.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert session.facts()["recompiles"] == 0
-    assert session.facts()["steps"] == 18
+    assert session.facts()["steps"] == 19

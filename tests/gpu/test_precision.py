@@ -7,24 +7,16 @@ import torch
 
 from bench.kernels.decoder import moe, precision
 from bench.kernels.decoder.config import ModelConfig
+from bench.kernels.decoder.opened import Check
 from bench.kernels.decoder.workload import DecodeWorkload
+
+from .conftest import SHAPE
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
 CUDA = torch.device("cuda")
-SHAPE: dict[str, Any] = {
-    "name": "small",
-    "n_layers": 4,
-    "d_model": 512,
-    "n_heads": 8,
-    "n_kv_heads": 2,
-    "head_dim": 64,
-    "d_ffn": 1408,
-    "vocab_size": 8192,
-    "max_context": 1024,
-}
 MIXTURE = {"n_experts": 16, "experts_per_token": 2, "d_ffn": 256}
 
 
@@ -59,28 +51,32 @@ def test_products_as_packed_are_plain_ones(rung: str, columns: int) -> None:
 @pytest.mark.parametrize("rung", ["fp8", "int4"])
 @pytest.mark.parametrize("route", ["graph", "graph+compile"])
 def test_a_rung_passes_its_gate_on_every_route(rung: Any, route: str) -> None:
-    passes_its_gate(route, precision=rung)
+    checks = checked(route, precision=rung)
+    assert all(passed for _, passed, _ in checks), checks
 
 
 @pytest.mark.parametrize("route", ["eager", "graph", "graph+compile"])
 @pytest.mark.parametrize("batch", [1, 24], ids=["chosen experts alone", "grouped"])
 def test_a_mixture_passes_its_gate_on_every_route(route: str, batch: int) -> None:
-    passes_its_gate(route, precision="bf16", batch=batch, model=SHAPE | MIXTURE)
+    checks = checked(route, precision="bf16", batch=batch, model=SHAPE | MIXTURE)
+    assert all(passed for _, passed, _ in checks), checks
 
 
-def passes_its_gate(route: str, **changes: Any) -> None:
+def checked(route: str, **changes: Any) -> list[Check]:
+    """What is checked before 100 steps by that very route and after them."""
     arguments: dict[str, Any] = {"model": SHAPE, "context": 128, "steps": 64} | changes
     workload = DecodeWorkload(device="cuda", route=route, **arguments)
     workload.prepare()
     decoding = workload.describe()["decoding"]
     assert decoding["route"] == route, decoding["fallbacks"]
-    checks = workload.verify()
-    assert all(passed for _, passed, _ in checks), checks
+    before = workload.verify()
     calls = iter(range(101))
     workload.run(lambda *_: None, lambda: next(calls) == 100)
-    checks = workload.check()
-    assert all(passed for _, passed, _ in checks), checks
+    after = workload.check()
     workload.close()
+    assert before
+    assert after
+    return [*before, *after]
 
 
 def test_grouped_products_equal_those_of_every_expert() -> None:

@@ -10,22 +10,12 @@ from bench.kernels.decoder.operating import Plan
 from bench.kernels.decoder.prefill import PrefillWorkload
 from bench.kernels.decoder.serve import ServeWorkload
 
+from .conftest import SHAPE
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
-
-SHAPE: dict[str, Any] = {
-    "name": "small",
-    "n_layers": 4,
-    "d_model": 512,
-    "n_heads": 8,
-    "n_kv_heads": 2,
-    "head_dim": 64,
-    "d_ffn": 1408,
-    "vocab_size": 8192,
-    "max_context": 1024,
-}
 
 
 def turns(count: int) -> Any:

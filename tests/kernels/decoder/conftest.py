@@ -1,4 +1,4 @@
-"""A decoder small enough for every test, and prompts for it."""
+"""A decoder small enough for every test, prompts for it, and a GPU's events without one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.kernels.decoder import weights
+from bench.kernels.decoder import pace, weights
 from bench.kernels.decoder.config import ModelConfig
 from bench.kernels.decoder.model import Decoder
 
@@ -50,3 +50,34 @@ def build() -> Callable[..., Decoder]:
 def prompts() -> list[list[int]]:
     generator = torch.Generator().manual_seed(11)
     return [torch.randint(256, (n,), generator=generator).tolist() for n in (5, 17, 40)]
+
+
+class Edges:
+    """A GPU's events: each thing passes a tick after it is queued; what was waited for is kept."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.waits: list[tuple[int, int]] = []
+
+    def __call__(self) -> "Edge":
+        self.made += 1
+        return Edge(self, self.made - 1)
+
+
+class Edge:
+    def __init__(self, edges: Edges, number: int) -> None:
+        self.edges, self.number = edges, number
+
+    def wait(self) -> None:
+        self.edges.waits.append((self.number, self.edges.made - 1))
+
+    def since(self, earlier: "Edge") -> float:
+        return float(self.number - earlier.number)
+
+
+@pytest.fixture
+def edges(monkeypatch: pytest.MonkeyPatch) -> Edges:
+    """What a pacer takes for a GPU's events."""
+    made = Edges()
+    monkeypatch.setattr(pace, "CudaEdge", made)
+    return made

@@ -58,6 +58,11 @@ def test_70b_in_bf16_is_refused_on_an_h200_with_its_numbers(
 @pytest.mark.parametrize("name", ["1b", "8b", "14b", "32b", "moe"])
 def test_the_others_fit_an_h200_in_bf16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     require(name, 141, monkeypatch)
+    config = shipped(name)
+    assert capacity.kv_tokens(config, 141 * GB, 2) > 512 + 256
+    weights_gb = 2 * config.n_params() / 1e9
+    with pytest.raises(MemoryError, match=rf"^{name} at batch 1, .*nothing is left for a cache"):
+        require(name, weights_gb / 0.92, monkeypatch)
 
 
 def test_a_batch_that_does_not_fit_is_told_how_much_does(monkeypatch: pytest.MonkeyPatch) -> None:

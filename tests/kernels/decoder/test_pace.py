@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -5,35 +7,10 @@ from bench.kernels.decoder import pace
 from bench.kernels.decoder.pace import Pacer
 
 
-class Edges:
-    """A GPU's events: each thing passes a tick after it is queued; what was waited for is kept."""
-
-    def __init__(self) -> None:
-        self.made = 0
-        self.waits: list[tuple[int, int]] = []
-
-    def __call__(self) -> "Edge":
-        self.made += 1
-        return Edge(self, self.made - 1)
-
-
-class Edge:
-    def __init__(self, edges: Edges, number: int) -> None:
-        self.edges, self.number = edges, number
-
-    def wait(self) -> None:
-        self.edges.waits.append((self.number, self.edges.made - 1))
-
-    def since(self, earlier: "Edge") -> float:
-        return float(self.number - earlier.number)
-
-
 @pytest.mark.parametrize("group", [1, 4])
 def test_a_gpu_always_has_work_queued_behind_a_wait(
-    monkeypatch: pytest.MonkeyPatch, group: int
+    monkeypatch: pytest.MonkeyPatch, edges: Any, group: int
 ) -> None:
-    edges = Edges()
-    monkeypatch.setattr(pace, "CudaEdge", edges)
     ticks = iter(range(10_000))
     monkeypatch.setattr(pace.time, "monotonic", lambda: float(next(ticks)))
     marks: list[int] = []

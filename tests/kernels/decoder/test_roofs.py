@@ -101,12 +101,12 @@ def test_arithmetic_follows_what_the_device_has(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_work_of_a_step_by_hand() -> None:
-    """Spans 11 … 14: 12.5 slots with the row's own token, 16 in buckets of 8, but 11.5 cached."""
+    """Spans 11 … 14: 12.5 slots with the row's own token, but 11.5 cached; the cache ends at 14."""
     config = ModelConfig.from_mapping(TINY)
     given = {"precision": "fp32", "batch": 3, "context": 10, "steps": 4, "bytes_per_kv": 4.0}
-    plain = roofs.decode_work(config, **given)
+    plain = roofs.decode_work(config, **given, bucket=1)
     assert (plain["mean_context"], plain["padded_context"]) == (11.5, 12.5)
-    assert roofs.decode_work(config, **given, bucket=8)["padded_context"] == 16
-    assert roofs.decode_work(config, **given, bucket=4)["padded_context"] == (12 + 12 + 16 + 16) / 4
+    assert roofs.decode_work(config, **given, bucket=8)["padded_context"] == 14
+    assert roofs.decode_work(config, **given, bucket=4)["padded_context"] == (12 + 12 + 14 + 14) / 4
     assert plain["model"]["n_layers"] == 2
     assert plain["batch"] == 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.kernels.decoder import gate, model, reference, routes
+from bench.kernels.decoder import gate, ladder, model, reference
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
 
@@ -95,15 +95,16 @@ def test_nothing_in_the_loop_waits_for_a_value(make: Any, build: Build, prompts:
 def test_without_cuda_the_ladder_ends_at_eager_and_says_why(
     build: Build, prompts: Prompts, route: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch, "compile", lambda step, **_: step)  # compiles well, in seconds
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a CUDA device")
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda step, **_: compiled.append(step) or step)
     session = Session(build(), 3, 64, route=route)
     facts = session.facts()
     assert facts["route"] == "eager"
     assert [reason.split(":")[0] for reason in facts["fallbacks"]] == list(
-        routes.ROUTES[route][:-1]
+        ladder.ROUTES[route][:-1]
     )
+    assert all(reason.endswith("graphs are CUDA's") for reason in facts["fallbacks"])
+    assert compiled == [], "seconds of compiling for what a CPU cannot have"
     session.prefill(prompts)
     session.step()
     assert session.facts()["steps"] == 1
@@ -121,6 +122,49 @@ def test_without_a_compiler_the_step_is_eager_and_says_why(
     session.prefill(prompts)
     advance(session, 4)
     assert session.produced(0) == expected(session.decoder, prompts[0], 5)
+
+
+def starve(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def starve_inside_the_compiler(step: object, **_: object) -> None:
+    try:
+        starve(step)
+    except RuntimeError as error:
+        raise RuntimeError("backend='inductor' raised") from error
+
+
+def starve_and_fail_to_end(step: object, **_: object) -> None:
+    try:
+        starve(step)
+    finally:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def starve_the_host(*_: object, **__: object) -> None:
+    raise MemoryError("of the host")
+
+
+@pytest.mark.parametrize(
+    ("compiler", "kind", "text"),
+    [
+        (starve, torch.OutOfMemoryError, "2 GiB"),
+        (starve_inside_the_compiler, torch.OutOfMemoryError, "2 GiB"),
+        (starve_and_fail_to_end, torch.OutOfMemoryError, "2 GiB"),
+        (starve_the_host, MemoryError, "host"),
+    ],
+)
+def test_memory_that_runs_out_is_no_slower_route(
+    build: Build,
+    monkeypatch: pytest.MonkeyPatch,
+    compiler: Callable[..., None],
+    kind: type[BaseException],
+    text: str,
+) -> None:
+    monkeypatch.setattr(torch, "compile", compiler)
+    with pytest.raises(kind, match=text):
+        Session(build(), 3, 64, route="compile")
 
 
 def test_an_unknown_route_is_refused(build: Build) -> None:

@@ -260,6 +260,7 @@ def test_preparing_again_changes_the_waits_alone(tiny: dict[str, Any]) -> None:
         ({"slo_tpot_s": 0}, "slo_tpot_s must be seconds above 0, not 0"),
         ({"slo_tpot_s": float("nan")}, "slo_tpot_s must be seconds above 0"),
         ({"mix": "odd"}, "mix must be fixed or ragged"),
+        ({"route": "fast"}, r"route must be one of graph\+compile, .* eager, not 'fast'"),
         ({"prompt": 200, "output": 100}, "up to 200 tokens in and 100 out exceeds the 256"),
         ({"prompt": 100, "output": 100, "mix": "ragged"}, "up to 150 tokens in and 150 out"),
     ],

@@ -65,9 +65,10 @@ def test_a_request_given_up_leaves_the_others_as_they_were() -> None:
 
 
 def test_a_step_reads_as_many_slots_as_the_longest_row() -> None:
-    assert mean_span(Mix(32, 41, "fixed", 0), 1) == pytest.approx(32 + 21, abs=1)
-    assert mean_span(Mix(32, 41, "fixed", 0), 40) == pytest.approx(32 + 40, abs=1)
-    assert mean_span(Mix(32, 41, "fixed", 0), 40, bucket=64) == pytest.approx(128, abs=2)
+    assert mean_span(Mix(32, 41, "fixed", 0), 1, 1, 89) == pytest.approx(32 + 21, abs=1)
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 1, 89) == pytest.approx(32 + 40, abs=1)
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 128) == pytest.approx(128, abs=2)
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 89) == pytest.approx(89, abs=1)
 
 
 def test_waits_are_counted_from_the_moment_they_begin() -> None:

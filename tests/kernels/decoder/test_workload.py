@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.kernels.decoder import capacity, timed
+from bench.kernels.decoder import capacity, pace, timed
 from bench.kernels.decoder.config import ModelConfig
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.workload import DecodeWorkload
@@ -55,6 +55,20 @@ def test_a_whole_life(tiny: dict[str, Any]) -> None:
         workload.verify()
 
 
+@pytest.mark.parametrize(("route", "slots"), [("eager", 40.5), ("compile", 50.0)])
+def test_the_slots_that_a_step_reads_are_those_of_its_route(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, route: str, slots: float
+) -> None:
+    """Spans 25 … 56 in a cache of 56, 40.5 in the mean. In buckets of 32, 8 steps read 32 slots and
+    24 all 56: (8·32 + 24·56) / 32 = 50.
+    """
+    monkeypatch.setattr(torch, "compile", lambda step, **_: step)  # whatever compiles it, it reads
+    workload = ready(tiny, route=route)
+    facts = workload.describe()
+    assert facts["decoding"]["route"] == route
+    assert facts["work"]["padded_context"] == slots
+
+
 def test_every_pass_over_the_cache_decodes_the_same(tiny: dict[str, Any]) -> None:
     workload = ready(tiny)
     session = workload._session
@@ -79,37 +93,12 @@ def test_preparing_again_changes_the_waits_alone(tiny: dict[str, Any]) -> None:
     assert workload._group == 1
 
 
-class Edges:
-    """A GPU's events: each step passes a tick after it is queued; what was waited for is kept."""
-
-    def __init__(self) -> None:
-        self.made = 0
-        self.waits: list[tuple[int, int]] = []
-
-    def __call__(self) -> "Edge":
-        self.made += 1
-        return Edge(self, self.made - 1)
-
-
-class Edge:
-    def __init__(self, edges: Edges, number: int) -> None:
-        self.edges, self.number = edges, number
-
-    def wait(self) -> None:
-        self.edges.waits.append((self.number, self.edges.made - 1))
-
-    def since(self, earlier: "Edge") -> float:
-        return float(self.number - earlier.number)
-
-
 @pytest.mark.parametrize("group", [1, 4])
 def test_a_gpu_always_has_steps_queued_behind_a_wait(
-    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, group: int
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, edges: Any, group: int
 ) -> None:
     session = ready(tiny)._session
     assert session is not None
-    edges = Edges()
-    monkeypatch.setattr(timed, "CudaEdge", edges)
     device = torch.device("cuda")
     monkeypatch.setattr(type(session.decoder), "device", property(lambda _: device))
     monkeypatch.setattr(session, "step", lambda: setattr(session, "_places", [session.span + 1]))
@@ -121,7 +110,7 @@ def test_a_gpu_always_has_steps_queued_behind_a_wait(
     assert latencies == [1.0] * 42
     *running, last = edges.waits
     assert [number for number, _ in running] == list(range(group, running[-1][0] + 1, group))
-    assert all(queued - number >= timed.AHEAD for number, queued in running)
+    assert all(queued - number >= pace.AHEAD for number, queued in running)
     assert last[0] == 42
     assert marks[0] == 0
     assert marks[-1] == 4 * 42
@@ -256,12 +245,6 @@ def test_free_memory_of_a_cpu_is_known_on_linux() -> None:
     free = capacity.free_bytes(torch.device("cpu"))
     assert free is not None
     assert free > 1e8
-
-
-def test_percentiles_are_nearest_ranks() -> None:
-    figures = timed.percentiles([float(n) for n in range(100, 0, -1)])
-    assert figures == {"p50_s": 50.0, "p90_s": 90.0, "p99_s": 99.0, "n": 100}
-    assert timed.percentiles([2.0])["p99_s"] == 2.0
 
 
 def test_marks_come_at_most_twenty_times_a_second(
