@@ -28,8 +28,6 @@ COMMAND = re.compile(
     re.M,
 )
 SHELLS = {"sh", "bash", "console", "shell"}
-UNMARKED = {"README.md"}
-"""Its lines are held to the parser alone."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,7 @@ def refusal(words: list[str]) -> str | None:
 
 
 def test_every_shell_block_is_run_or_says_why_not() -> None:
-    bare = [
-        f"{block.page}:{block.line}"
-        for block in BLOCKS
-        if not MARK.fullmatch(block.mark) and block.page not in UNMARKED
-    ]
+    bare = [f"{block.page}:{block.line}" for block in BLOCKS if not MARK.fullmatch(block.mark)]
     assert not bare, f"mark with <!-- run --> or <!-- not run: why -->: {bare}"
 
 
