@@ -11,7 +11,7 @@ MORE = "More commands"
 PANELS = {
     "Commands": ("all", "run", "verdict", "compare", "skus", "report", "doctor", "gate"),
     "Measure one thing": ("calibrate", "sweep", "hash", "infer", "data-power", "audit"),
-    "Stored runs": ("demo", "list", "show", "recover", "migrate", "verify", "card"),
+    "Stored runs": ("demo", "list", "show", "recover", "migrate", "card", "verify"),
     "Prices and sites": ("site", "market"),
 }
 """The headings of ``bench --help`` and what stands under each, the first-class ones on top."""
