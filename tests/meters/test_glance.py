@@ -178,6 +178,7 @@ def fake_machine(fake_gpu, fakecuda, tmp_path, monkeypatch):
 
 
 def items(document):
+    assert document.pop("schema") == "joulemark/doctor/1"
     return {check["item"]: check for checks in document.values() for check in checks}
 
 
