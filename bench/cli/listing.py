@@ -14,6 +14,7 @@ from typing import Any
 from bench.cli.exporting import Exports, check_outputs
 from bench.cli.output import open_console, write_json
 from bench.cli.refusal import BAD_FILE, OK, STORAGE, USAGE, Refusal
+from bench.cli.uncollected import uncollected
 from bench.machine import legible
 from bench.records.listed import Row
 from bench.report.runs import account, lines
@@ -61,6 +62,7 @@ class ShowRequest:
         return self.json_out == "-"
 
 
+@uncollected()
 def run_list(request: ListRequest) -> int:
     """Everything ``bench list`` does; a bad file is named and the others go on."""
     if request.limit < 0:

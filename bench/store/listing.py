@@ -17,7 +17,6 @@ from bench.records.listed import Row, Work
 from bench.records.record import SCHEMA
 from bench.records.run import DeviceKind, GradeName, Status
 from bench.store.errors import BadRecord, OtherFormat
-from bench.store.glance import shown_fields
 from bench.store.journal import JOURNAL_SUFFIX
 from bench.store.plausible import BOUNDS
 from bench.store.reading import RESTORE, RUN_ID, read_bytes, record_of
@@ -173,9 +172,8 @@ def read_row(path: Path) -> Row:
     from pydantic import ValidationError
 
     data = read_bytes(path)
-    shown = shown_fields(data)
     try:
-        part = _adapter().validate_json(data if shown is None else shown, strict=True)
+        part = _adapter().validate_json(data, strict=True)
     except ValidationError:
         part = None
     if part is None or not _sound(part):
