@@ -12,6 +12,7 @@ from bench.report.text import per_unit, rate
 
 HOW = "change: one-sided bounds from the variation of the blocks, which tells nothing of other runs"
 HOW_PAIRED = "change: of pairs of runs; one-sided bounds from how the ratios of the pairs vary"
+FIGURES = {"units_per_s": "rate", "joules_per_unit": "J/unit"}
 FINDS = "finds: the smallest loss that so much noise lets be found"
 
 
@@ -57,7 +58,7 @@ def _row(each: Finding) -> tuple[Cell, ...]:
     )
     return (
         each.workload,
-        each.metric,
+        FIGURES.get(each.metric, each.metric),
         _figure(each, each.before),
         _figure(each, each.now),
         *change,

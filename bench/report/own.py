@@ -38,7 +38,14 @@ def is_own(form: str, path: Path) -> bool:
     if form == "xlsx":
         return _is_own_workbook(path)
     with path.open("rb") as file:
-        return re.match(_OPENINGS[form], file.read(HEAD)) is not None
+        head = file.read(HEAD)
+    return re.match(_OPENINGS[form], head) is not None and not _is_stored(path, head)
+
+
+def _is_stored(path: Path, head: bytes) -> bool:
+    """Whether it is a run of the store, which bears its run id as its name: nothing replaces it."""
+    found = re.match(rb'\s*\{\s*"schema"\s*:\s*"[^"]*"\s*,\s*"run_id"\s*:\s*"([^"]*)"', head)
+    return found is not None and found[1].decode(errors="replace") == path.stem
 
 
 def _is_own_workbook(path: Path) -> bool:

@@ -162,6 +162,15 @@ def test_a_workbook_in_which_prices_were_edited_is_still_ours(tmp_path: Path) ->
     assert is_own("xlsx", edited)
 
 
+def test_a_run_of_the_store_is_never_replaced_but_a_copy_by_another_name_is(
+    stored_run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run.json"
+    copy.write_bytes(stored_run.read_bytes())
+    assert not is_own("json", stored_run)
+    assert is_own("json", copy)
+
+
 @pytest.mark.parametrize("form", ["json", "csv", "markdown", "html", "xlsx", "junit"])
 def test_devices_and_pipes_hold_nothing_that_could_be_lost(tmp_path: Path, form: str) -> None:
     pipe = tmp_path / "pipe"
