@@ -2,6 +2,9 @@
 # (.ci/setup says how it chooses). ARGS passes options on: make bench ARGS="--window 30".
 SHELL := /bin/bash
 .PHONY: bench test check speed
+# Bytecode is kept whatever the caller's shell says: nothing is compiled when packages are installed,
+# and compiling anew at each start doubles what a short command takes.
+unexport PYTHONDONTWRITEBYTECODE
 
 bench:
 	@options=$$(.ci/setup bench) && .venv/bin/bench all $$options $(ARGS)

@@ -61,10 +61,8 @@ def test_a_scenario_runs_and_says_how_near_the_device_it_came(measured, scenario
         assert record.validity.status == "labelled", record.validity.codes
         assert workload.verified.passed
         assert metrics.units_per_s.mid > 0
-        shares = (metrics.mfu, metrics.mbu_useful, metrics.mbu_moved)
-        assert min(shares) > 0
-        doubted = "ROOF_DOUBTFUL" in {code.name for code in record.validity.codes}
-        assert max(shares) < 1.5 or doubted, "what a busy machine does to a roof is told"
+        assert 0 < metrics.mfu < 1.5
+        assert 0 < metrics.mbu_useful <= metrics.mbu_moved, "perhaps from the cache, above memory's"
         assert metrics.joules_per_unit is None
         assert metrics.reason
 
