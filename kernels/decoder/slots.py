@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .requests import Mix, Request
 
 SETTLING = 3  # mean requests per slot that ragged books run through before they start
+REQUESTS_SEEN = 64  # over which ragged lengths come to their means within a few percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,12 @@ class Slots:
 
 def mean_span(mix: Mix, batch: int, bucket: int, capacity: int) -> float:
     """Slots of a cache that a step reads of each row: as many as the longest row's, rounded up to
-    multiples of ``bucket`` within the ``capacity``, mean over a mean request.
+    multiples of ``bucket`` within the ``capacity``. Mean over the steps of a request, or of
+    REQUESTS_SEEN where lengths differ.
     """
     books, spans = Slots(mix, batch), []
-    for event in books.course(mix.output):
+    rounds = 1 if mix.kind == "fixed" else -(-REQUESTS_SEEN // batch)
+    for event in books.course(rounds * (mix.output - 1)):
         if isinstance(event, Step):
             span = max(map(books.cached, range(batch)))
             spans.append(min(capacity, -(-span // bucket) * bucket))

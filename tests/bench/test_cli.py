@@ -184,7 +184,9 @@ def test_bad_input_is_one_line_the_right_status_and_nothing_half_written(
     assert err.rstrip("\n").isprintable()
 
 
-SIMULATED = [sys.executable, "-P", "-m", "bench", "all", "--device", "sim:h100"]
+SIMULATED = [
+    sys.executable, "-P", "-m", "bench", "all", "--device", "sim:h100", "--grade", "quick",
+]  # fmt: skip
 
 
 def shell(command, cwd, **environment):

@@ -62,7 +62,7 @@ def test_a_scenario_runs_and_says_how_near_the_device_it_came(measured, scenario
         assert workload.verified.passed
         assert metrics.units_per_s.mid > 0
         assert 0 < metrics.mfu < 1.5
-        assert 0 < metrics.mbu_useful <= metrics.mbu_moved, "perhaps from the cache, above memory's"
+        assert 0 < metrics.mbu_useful <= 1.01 * metrics.mbu_moved, "from a cache, perhaps above 1"
         assert metrics.joules_per_unit is None
         assert metrics.reason
 

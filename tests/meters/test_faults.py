@@ -16,7 +16,7 @@ import pytest
 from bench.derive import derive
 from bench.meters.process import ProcessMeter
 from bench.meters.sampling import MeterLost
-from bench.records.journal import Event, Progress, Span
+from bench.records.journal import ClockPair, Event, Progress, Span
 from bench.records.record import Plan
 from bench.records.run import Check, DeviceFacts, WorkloadFacts
 
@@ -75,14 +75,14 @@ def beginning(device, meter):
 
 
 def work(begun_s):
-    """Blocks without a gap between them, and marks 20 times a second."""
+    """Blocks without a gap between them, marks 20 times a second, and the clocks read last."""
     facts = []
     for k, name in enumerate(ORDER):
         start_s, end_s = begun_s + k * BLOCK_S, begun_s + (k + 1) * BLOCK_S
         marks = [start_s + n * BLOCK_S / 16 for n in range(17)]
         facts += [Progress(t_s, round(UNITS_PER_S * (t_s - begun_s)), name) for t_s in marks]
         facts.append(Span("block", name, start_s, end_s))
-    return facts
+    return [*facts, ClockPair(end_s, end_s, end_s)]
 
 
 def watch(meters, journals, until_s):

@@ -65,10 +65,16 @@ def test_a_request_given_up_leaves_the_others_as_they_were() -> None:
 
 
 def test_a_step_reads_as_many_slots_as_the_longest_row() -> None:
-    assert mean_span(Mix(32, 41, "fixed", 0), 1, 1, 89) == pytest.approx(32 + 21, abs=1)
-    assert mean_span(Mix(32, 41, "fixed", 0), 40, 1, 89) == pytest.approx(32 + 40, abs=1)
-    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 128) == pytest.approx(128, abs=2)
-    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 89) == pytest.approx(89, abs=1)
+    assert mean_span(Mix(32, 41, "fixed", 0), 1, 1, 89) == 32 + 20.5, "33 … 72, each once"
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 1, 89) == 32 + 40, "one of 40 rows is at its end"
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 128) == 128
+    assert mean_span(Mix(32, 41, "fixed", 0), 40, 64, 89) == 89
+
+
+def test_a_row_alone_reads_what_is_cached_and_its_own_token() -> None:
+    fixed, ragged = (Mix(64, 33, kind, 1) for kind in ("fixed", "ragged"))
+    assert mean_span(fixed, 1, 1, 999) == fixed.mean_context + 1
+    assert mean_span(ragged, 1, 1, 999) == pytest.approx(ragged.mean_context + 1, rel=0.05)
 
 
 def test_waits_are_counted_from_the_moment_they_begin() -> None:
