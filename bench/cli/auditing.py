@@ -42,11 +42,6 @@ class AuditRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the audit alone may go to stdout."""
-        return self.json_out == "-"
-
 
 def run_audit(request: AuditRequest) -> int:
     """Everything ``bench audit`` does; a bad file is named and the others go on."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import bench
 from bench.cli.exporting import Exports, check_outputs
 from bench.cli.listing import find_run
-from bench.cli.output import open_console, write_json
+from bench.cli.output import open_console, to_stdout, write_json
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
 from bench.cli.session import stamp
 from bench.cli.verifying import verify
@@ -43,11 +43,6 @@ class CardRequest:
     json_out: str
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the card alone may go to stdout."""
-        return self.json_out == "-"
-
 
 def run_card(request: CardRequest) -> int:
     """Everything ``bench card`` does; a run that may not be trusted ends with 9, card and all."""
@@ -69,7 +64,7 @@ def run_card(request: CardRequest) -> int:
     console = open_console(request)
     for line in lines(card):
         say(console, line)
-    if not request.to_stdout:
+    if not to_stdout(request):
         say(console, f"Saved {legible(request.json_out)}")
     return INVALID if record.validity.status in ("invalid", "incomplete") else OK
 

@@ -49,11 +49,6 @@ class CompareRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the JSON alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Found:

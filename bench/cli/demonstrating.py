@@ -33,7 +33,6 @@ class DemoRequest:
     out: Path
     no_color: bool
     json_out: str | None = None
-    to_stdout: bool = False
 
 
 def run_demo(request: DemoRequest) -> int:

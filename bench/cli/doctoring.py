@@ -41,11 +41,6 @@ class DoctorRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
-
 
 def run_doctor(request: DoctorRequest) -> int:
     """Everything ``bench doctor`` does: each section asked for, whatever the others find."""

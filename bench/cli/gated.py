@@ -52,11 +52,6 @@ class GateRequest:
     no_color: bool
 
     @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
-
-    @property
     def regress(self) -> float | None:
         """The loss let pass, as a share; None is the default. Refusal when it is no percentage."""
         return None if self.max_regress is None else _share(self.max_regress, audit=self.audit)

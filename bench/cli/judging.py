@@ -11,7 +11,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.exporting import Exports, check_outputs, write_exports
-from bench.cli.output import open_console, write_json
+from bench.cli.output import open_console, to_stdout, write_json
 from bench.cli.prices import Prices, card_of, open_prices
 from bench.cli.refusal import BAD_FILE, INVALID, OK, STORAGE, USAGE, Refusal
 from bench.machine import legible
@@ -50,11 +50,6 @@ class VerdictRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the verdicts alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -90,7 +85,7 @@ def run_verdict(request: VerdictRequest) -> int:
     gaps = stack_gaps([found.record for found in judged])
     for gap in gaps:
         say(console, tables.stack_gap(gap))
-    if judged or request.to_stdout:
+    if judged or to_stdout(request):
         _write(request, judged, gaps)
     sheets = [sheet for found in judged for sheet in _exported(found, prices.today)]
     if sheets:

@@ -41,11 +41,6 @@ class ListRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the list alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class ShowRequest:
@@ -55,11 +50,6 @@ class ShowRequest:
     folder: Path
     json_out: str | None
     no_color: bool
-
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the record alone may go to stdout."""
-        return self.json_out == "-"
 
 
 @uncollected()

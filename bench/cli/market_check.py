@@ -36,11 +36,6 @@ class MarketRequest:
     json_out: str | None = None
     no_color: bool = False
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Checked:

@@ -27,12 +27,13 @@ class Asked(Protocol):
         """Where the JSON goes; "-" is stdout."""
 
     @property
-    def to_stdout(self) -> bool:
-        """Whether the JSON alone may go to stdout."""
-
-    @property
     def no_color(self) -> bool:
         """Whether colours are unwelcome."""
+
+
+def to_stdout(request: Asked) -> bool:
+    """Whether the JSON alone may go to stdout."""
+    return request.json_out == "-"
 
 
 class Steady:
@@ -80,7 +81,7 @@ def open_console(request: Asked) -> Console:
     """The terminal or log that a person reads."""
     from rich.console import Console
 
-    stream = sys.stderr if request.to_stdout else sys.stdout
+    stream = sys.stderr if to_stdout(request) else sys.stdout
     console = Console(
         file=Steady(stream or io.StringIO()),  # type: ignore[arg-type]
         no_color=request.no_color or None,
@@ -102,16 +103,16 @@ def write_json(request: Asked, text: str) -> None:
     """Where --json wants it, if anywhere; StoreError when it cannot be written there."""
     if request.json_out is None:
         return
-    if request.to_stdout and sys.stdout is None:
+    if to_stdout(request) and sys.stdout is None:
         raise StoreError("cannot write stdout: it is closed; name a file with --json")
     try:
-        if request.to_stdout:
+        if to_stdout(request):
             sys.stdout.buffer.write(text.encode())
             sys.stdout.buffer.flush()
         else:
             write_whole(Path(request.json_out), text)
     except OSError as error:
-        place = "stdout" if request.to_stdout else legible(request.json_out)
+        place = "stdout" if to_stdout(request) else legible(request.json_out)
         why = f"cannot write {place}: {error.strerror}; name another file with --json"
         raise StoreError(why) from error
 

@@ -74,11 +74,6 @@ class SkusRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the JSON alone may go to stdout."""
-        return self.json_out == "-"
-
 
 def run_skus(request: SkusRequest) -> int:
     """Everything ``bench skus`` does; a bad file is named and the others go on."""

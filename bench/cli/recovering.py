@@ -28,11 +28,6 @@ class RepairRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Repaired:

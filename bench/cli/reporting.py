@@ -37,7 +37,6 @@ class ReportRequest:
     html: Path | None
     no_color: bool
     json_out: str | None = None
-    to_stdout: bool = False
 
     @property
     def page(self) -> Path:

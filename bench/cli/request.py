@@ -36,11 +36,6 @@ class Request:
     sim_faults: tuple[str, ...] = ()
 
     @property
-    def to_stdout(self) -> bool:
-        """Whether the record alone may go to stdout."""
-        return self.json_out == "-"
-
-    @property
     def instrument(self) -> str:
         """The instrument asked for, --assume-watts folded in."""
         return self.meter if self.assume_watts is None else f"assumed:{self.assume_watts:g}"

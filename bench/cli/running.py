@@ -20,7 +20,7 @@ from bench.book import open_book
 from bench.calibrations import recall
 from bench.cli.child import NOT_EXECUTABLE, NOT_FOUND, Child
 from bench.cli.matching import LEAST_UNITS, MOST_UNITS
-from bench.cli.output import Steady, write_json, write_whole
+from bench.cli.output import Steady, to_stdout, write_json, write_whole
 from bench.cli.printed import Printed
 from bench.cli.refusal import BUSY, ENVIRONMENT, METRIC_MISSING, OK, STORAGE, USAGE, Refusal
 from bench.cli.request import Request, check
@@ -159,7 +159,7 @@ class _Run:
         self._meter = meter
         self._pattern = pattern
         self._heeding = heeding
-        self._child = Child(request.command, quiet_stdout=request.to_stdout)
+        self._child = Child(request.command, quiet_stdout=to_stdout(request))
         self._stretches: list[Stretch] = []
         self._unsearched: str | None = None
 

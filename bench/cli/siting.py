@@ -44,11 +44,6 @@ class SiteRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the tables as JSON alone may go to stdout."""
-        return self.json_out == "-"
-
 
 Cards = tuple[tuple[GpuProfile, RentPrice], ...]
 

@@ -42,11 +42,6 @@ class VerifyRequest:
     json_out: str | None
     no_color: bool
 
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the findings alone may go to stdout."""
-        return self.json_out == "-"
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
