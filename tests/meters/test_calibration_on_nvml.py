@@ -1,7 +1,8 @@
 """A calibration end to end through the real NVML path: the load, the sampler, what is found.
 
 The fake library's power follows a file that the worker writes as its load goes on and off. It
-takes 14 s of real time.
+takes 14 s of real time. How closely each figure can be found is tested on simulated sensors, in
+tests/bench; here the edges of the load fall where the real clock lets them.
 """
 
 import time
@@ -100,8 +101,10 @@ def test_a_part_time_sensor_is_found_through_the_driver(fake_gpu, gpu, tmp_path)
     found = calibrated(meter.facts(), gpu, open_book(facts), "2026-11-22T00:00:00Z")
     sensor = found.sensor
     assert sensor.update_s == pytest.approx(0.1, rel=0.03)
-    assert sensor.window_s == pytest.approx(0.025, abs=0.006)
-    assert sensor.lag_s == pytest.approx(0.03, abs=0.01)
+    # How far back the window's middle lies is found closely; its width, only from the few
+    # readings that fall upon an edge of the load: in ten runs with a deviation of 3 ms.
+    assert sensor.lag_s + sensor.window_s / 2 == pytest.approx(0.0425, abs=0.006)
+    assert sensor.window_s == pytest.approx(0.025, abs=0.015)
     assert sensor.kind == "part-time"
     assert sensor.counter_tick_s == pytest.approx(0.1, rel=0.03)
     assert found.calibration.swing_w == pytest.approx(0.95 * 340, rel=0.02)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench.kernels.decoder import pace, weights
+from bench.kernels.decoder import gate, pace, reference, weights
 from bench.kernels.decoder.config import ModelConfig
+from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
 
 TINY: dict[str, Any] = {
@@ -81,3 +82,33 @@ def edges(monkeypatch: pytest.MonkeyPatch) -> Edges:
     made = Edges()
     monkeypatch.setattr(pace, "CudaEdge", made)
     return made
+
+
+def expected(decoder: Decoder, prompt: list[int], steps: int) -> list[int]:
+    """The reference's own greedy continuation."""
+    return reference.greedy(decoder.config, decoder.named_weights(), prompt, steps)[0]
+
+
+def advance(session: Session, steps: int) -> None:
+    """So many steps."""
+    for _ in range(steps):
+        session.step()
+
+
+def lives_by_the_reference(session: Session, prompts: list[list[int]]) -> None:
+    """Ragged rows, a refill among them and a rewind, token by token, with poison in free slots."""
+    session.prefill(prompts)
+    gate.poison(session)
+    advance(session, 40)
+    for row, prompt in enumerate(prompts):
+        assert session.produced(row) == expected(session.decoder, prompt, 41)
+    session.refill(1, prompts[2][:23])
+    advance(session, 24)
+    assert session.produced(1) == expected(session.decoder, prompts[2][:23], 25)
+    assert session.produced(2) == expected(session.decoder, prompts[2], 65)
+    once = session.history.clone()
+    session.clear()
+    assert session.facts()["steps"] == 0
+    advance(session, 20)
+    assert torch.equal(session.history[0, :26], once[0, :26])
+    assert bool(session.logits.isfinite().all())

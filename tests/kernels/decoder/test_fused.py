@@ -6,22 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.kernels.decoder import cpu_step, cpu_words, fused, gate, reference
+from bench.kernels.decoder import cpu_step, cpu_words, fused, gate
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
+
+from .conftest import advance, lives_by_the_reference
 
 Build = Callable[..., Decoder]
 Prompts = list[list[int]]
 FLAGS = [{}, {"sliding_window": 12, "qk_norm": True}]
-
-
-def expected(decoder: Decoder, prompt: list[int], steps: int) -> list[int]:
-    return reference.greedy(decoder.config, decoder.named_weights(), prompt, steps)[0]
-
-
-def advance(session: Session, steps: int) -> None:
-    for _ in range(steps):
-        session.step()
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
@@ -30,21 +23,7 @@ def test_ragged_rows_refills_and_rewinds_equal_the_reference(
     build: Build, prompts: Prompts, flags: dict[str, Any], threads: int
 ) -> None:
     session = opened(build(**flags), 3, 112, threads)
-    session.prefill(prompts)
-    gate.poison(session)
-    advance(session, 40)
-    for row, prompt in enumerate(prompts):
-        assert session.produced(row) == expected(session.decoder, prompt, 41)
-    session.refill(1, prompts[2][:23])
-    advance(session, 24)
-    assert session.produced(1) == expected(session.decoder, prompts[2][:23], 25)
-    assert session.produced(2) == expected(session.decoder, prompts[2], 65)
-    once = session.history.clone()
-    session.clear()
-    assert session.facts()["steps"] == 0
-    advance(session, 20)
-    assert torch.equal(session.history[0, :26], once[0, :26])
-    assert bool(session.logits.isfinite().all())
+    lives_by_the_reference(session, prompts)
     facts = session.facts()
     assert (facts["route"], facts["fallbacks"], facts["recompiles"]) == ("fused", [], 0)
     assert facts["span_bucket"] == session.span

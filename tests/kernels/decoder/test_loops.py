@@ -3,22 +3,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.kernels.decoder import gate, reference
+from bench.kernels.decoder import gate
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
 
+from .conftest import advance, expected
+
 Build = Callable[..., Decoder]
 Prompts = list[list[int]]
-
-
-def expected(decoder: Decoder, prompt: list[int], steps: int) -> list[int]:
-    """The reference's own greedy continuation."""
-    return reference.greedy(decoder.config, decoder.named_weights(), prompt, steps)[0]
-
-
-def advance(session: Session, steps: int) -> None:
-    for _ in range(steps):
-        session.step()
 
 
 @pytest.mark.parametrize("flags", [{}, {"sliding_window": 12}], ids=str)

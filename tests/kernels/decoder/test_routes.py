@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.kernels.decoder import gate, ladder, model, reference
+from bench.kernels.decoder import gate, ladder, model
 from bench.kernels.decoder.loops import Session
 from bench.kernels.decoder.model import Decoder
+
+from .conftest import advance, expected, lives_by_the_reference
 
 Build = Callable[..., Decoder]
 Prompts = list[list[int]]
@@ -36,15 +38,6 @@ def make() -> Any:
     return session
 
 
-def expected(decoder: Decoder, prompt: list[int], steps: int) -> list[int]:
-    return reference.greedy(decoder.config, decoder.named_weights(), prompt, steps)[0]
-
-
-def advance(session: Session, steps: int) -> None:
-    for _ in range(steps):
-        session.step()
-
-
 @pytest.mark.parametrize("flags", [{}, {"sliding_window": 12, "qk_norm": True}], ids=str)
 def test_compiled_ragged_rows_refills_and_rewinds_equal_the_reference(
     make: Any, build: Build, prompts: Prompts, flags: dict[str, Any]
@@ -53,21 +46,7 @@ def test_compiled_ragged_rows_refills_and_rewinds_equal_the_reference(
     facts = session.facts()
     assert (facts["route"], facts["fallbacks"]) == ("compile", [])
     assert facts["compile_s"] > 0
-    session.prefill(prompts)
-    gate.poison(session)
-    advance(session, 40)
-    for row, prompt in enumerate(prompts):
-        assert session.produced(row) == expected(session.decoder, prompt, 41)
-    session.refill(1, prompts[2][:23])
-    advance(session, 24)
-    assert session.produced(1) == expected(session.decoder, prompts[2][:23], 25)
-    assert session.produced(2) == expected(session.decoder, prompts[2], 65)
-    once = session.history.clone()
-    session.clear()
-    assert session.facts()["steps"] == 0
-    advance(session, 20)
-    assert torch.equal(session.history[0, :26], once[0, :26])
-    assert bool(session.logits.isfinite().all())
+    lives_by_the_reference(session, prompts)
     assert session.facts()["recompiles"] == 0, "whatever the span, the row lengths and the refills"
     assert session.facts()["span_bucket"] == 64
 
