@@ -141,9 +141,12 @@ def whole_sheets(tables: Sequence[Compared], asked: Asked, runs: Runs) -> list[S
 
 
 def screen_sheets(tables: Sequence[Compared], asked: Asked, runs: Runs) -> Iterator[Sheet]:
-    """The same for a terminal: what was measured, then how it stands to the baseline."""
+    """The same for a terminal: what was measured, then how the others stand to the baseline."""
     for table, notes in zip(tables, _all_notes(tables, runs), strict=True):
-        yield _sheet(table, asked, (WORK,), ())
+        alone = len(table.rows) == 1
+        yield _sheet(table, asked, (WORK,), notes if alone else ())
+        if alone:
+            continue
         against = f"{_kind(table)} {RATIO}, {table.rows[0].name}"
         yield replace(_sheet(table, asked, (RATIO,), notes), title=against)
 
@@ -168,14 +171,20 @@ def _kind(table: Compared) -> str:
 
 
 def _all_notes(tables: Sequence[Compared], runs: Runs) -> list[tuple[str, ...]]:
-    """Those of each table; how to read the figures stands below the last."""
+    """Those of each table; how to read the ratios stands below the last, if there are any."""
     notes = [tuple(_notes(table, runs[table.workload, table.tier])) for table in tables]
-    return [*notes[:-1], (*notes[-1], *HOW)] if notes else []
+    ratios = any(len(table.rows) > 1 for table in tables)
+    return [*notes[:-1], (*notes[-1], *HOW)] if ratios else notes
 
 
 def _notes(table: Compared, runs: int) -> Iterator[str]:
     """What was left out, why a card is held against nothing, and why joules are missing."""
-    if runs > len(table.rows):
+    if runs > len(table.rows) == 1:
+        yield (
+            f"{runs} runs of one card: the one that says most; bench gate RUN --baseline OTHER"
+            " holds one against another."
+        )
+    elif runs > len(table.rows):
         yield f"{runs} runs of {len(table.rows)} cards: of each the one that says most."
     for row in table.rows:
         if row.why:

@@ -198,8 +198,21 @@ def test_tiers_stand_in_tables_of_their_own(
     engine = changed(two[1], lambda r: r["workloads"][1].update(tier="T2"))
     status, shown, _ = compared(two[0], engine)
     assert status == 0
-    assert "serve T1 against the baseline, sim:h100" in shown
-    assert "serve T2 against the baseline, sim:rtx4090" in shown
+    assert "serve T1, each at its best" in shown
+    assert "serve T2, each at its best" in shown
+    assert "sha256d against the baseline, sim:h100" in shown
+    assert "serve T1 against" not in shown, "each stands alone in its table"
+
+
+def test_runs_of_one_card_stand_in_one_row_and_name_the_gate(
+    compared: Called, two: tuple[Path, Path], changed: Changed
+) -> None:
+    again = changed(two[0], lambda r: r.update(run_id="20261101t000000z-aaaaaa"))
+    status, shown, _ = compared(two[0], again)
+    assert status == 0
+    assert "2 runs of one card: the one that says most; bench gate RUN --baseline OTHER" in shown
+    assert "against the baseline" not in shown
+    assert "× is this card" not in shown
 
 
 def test_an_invalid_run_is_shown_and_held_against_nothing(
