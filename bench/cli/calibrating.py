@@ -25,8 +25,9 @@ from bench.cli.refusal import (
 )
 from bench.cli.request import Request, check
 from bench.cli.rig import Rig, Target, find_target, open_rig
-from bench.cli.session import FAILURE_STATUS, held, stamp
+from bench.cli.session import FAILURE_STATUS, stamp
 from bench.cli.signals import interruptible
+from bench.cli.turn import held
 from bench.derive import calibrated
 from bench.energy import Series
 from bench.machine import clock_pair

@@ -7,10 +7,12 @@ import io
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from bench.machine import legible
+from bench.report.foreign import clean
 from bench.store import StoreError
 
 if TYPE_CHECKING:
@@ -75,6 +77,14 @@ class Steady:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+def tell(texts: Iterable[str]) -> None:
+    """Lines on stderr, or nowhere when nobody reads it: the command's status must not suffer."""
+    stream = Steady(sys.stderr if sys.stderr is not None else io.StringIO())
+    for text in texts:
+        stream.write(clean(text) + "\n")
+    stream.flush()
 
 
 def open_console(request: Asked) -> Console:

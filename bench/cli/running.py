@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import errno
-import io
 import json
 import os
 import re
 import shutil
-import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,19 +17,18 @@ from bench.book import open_book
 from bench.calibrations import recall
 from bench.cli.child import NOT_EXECUTABLE, NOT_FOUND, Child
 from bench.cli.matching import LEAST_UNITS, MOST_UNITS
-from bench.cli.output import Steady, to_stdout, write_json, write_whole
+from bench.cli.output import tell, to_stdout, write_json, write_whole
 from bench.cli.printed import Printed
 from bench.cli.refusal import BUSY, ENVIRONMENT, METRIC_MISSING, OK, STORAGE, USAGE, Refusal
 from bench.cli.request import Request, check
 from bench.cli.rig import Target, find_target, open_rig
-from bench.cli.session import held
+from bench.cli.turn import held
 from bench.ledger import idle_power
 from bench.machine import legible
 from bench.metered import Metering
 from bench.ports import Meter, MeterError
 from bench.records.journal import Fact
 from bench.records.run import Idle, MeterFacts
-from bench.report.foreign import clean
 from bench.report.stretch import lines
 from bench.store import Busy, Journal, StoreError, new_run_id
 from bench.stretch import SCHEMA, Setting, Stretch, StretchRecord, read
@@ -74,14 +70,6 @@ def run_metered(request: RunRequest) -> int:
         raise Refusal(BUSY, str(error)) from error
     except StoreError as error:
         raise Refusal(STORAGE, str(error)) from error
-
-
-def tell(texts: Iterable[str]) -> None:
-    """Lines on stderr, or nowhere when nobody reads it: the command's status must not suffer."""
-    stream = Steady(sys.stderr if sys.stderr is not None else io.StringIO())
-    for text in texts:
-        stream.write(clean(text) + "\n")
-    stream.flush()
 
 
 def _checked(request: RunRequest) -> re.Pattern[str] | None:

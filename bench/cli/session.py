@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +40,7 @@ from bench.cli.rig import (
 )
 from bench.cli.served import server_pids
 from bench.cli.signals import Handler, deaf, interruptible
+from bench.cli.turn import held
 from bench.derive import Opened, decide, derive
 from bench.machine import clock_pair, host_facts, software
 from bench.measure import Bench, Outcome, measure
@@ -53,13 +50,11 @@ from bench.records.journal import Event, Fact
 from bench.records.market import MarketProfile
 from bench.records.record import SCHEMA, Plan, Profiles, RunRecord
 from bench.records.run import DeviceFacts, MeterFacts
-from bench.report.foreign import clean
 from bench.report.screen import open_screen, say
 from bench.store import (
     Busy,
     Journal,
     StoreError,
-    device_lock,
     new_run_id,
     remember_setup,
     remembered_setup,
@@ -70,7 +65,6 @@ from bench.store import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-WAIT_POLL_S = 1.0
 FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
     "device": DEVICE_FAILED, "unverified": INVALID, "bug": BUG,
@@ -353,35 +347,6 @@ def refuse_shared(device: DeviceFacts, request: AllRequest) -> None:
     if request.grade == "publish" and modes:
         text = f"{device.name} is in {' and '.join(modes)} mode, whose joules are not its own"
         raise Refusal(ENVIRONMENT, f"{text}: switch it off, or use --grade standard")
-
-
-@contextlib.contextmanager
-def held(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> Iterator[None]:
-    """The device for this run alone; Busy, or a Refusal, where it is in use and none may wait."""
-    with device_lock(device.uuid or device.kind, wait=wait) as note:
-        if note is not None and sys.stderr is not None:
-            print(f"bench: {clean(note)}", file=sys.stderr)
-        await_device(device, wait=wait, served=served)
-        yield
-
-
-def await_device(device: DeviceFacts, *, wait: bool, served: Sequence[int] = ()) -> None:
-    """Refuse a card that other processes compute on, or wait until they have left.
-
-    Those of the server that is measured may stay. A script that computes on it itself would wait
-    for its own end.
-    """
-    if device.kind != "gpu" or device.uuid is None:
-        return
-    from bench.meters.nvml import strangers
-
-    while pids := set(strangers(device.uuid) or ()) - set(served):
-        own = os.getpid() in pids
-        if own or not wait:
-            who = ", ".join(map(str, sorted(pids)))
-            cure = "this is one of them: run from another" if own else "end it, or add --wait"
-            raise Refusal(BUSY, f"{device.name} is in use by process {who}: {cure}")
-        time.sleep(WAIT_POLL_S)
 
 
 def stamp(moment: dt.datetime) -> str:

@@ -35,14 +35,9 @@ from bench.cli.refusal import (
 )
 from bench.cli.request import AllRequest, check_all
 from bench.cli.rig import Target, find_target
-from bench.cli.session import (
-    Session,
-    exit_status,
-    held,
-    open_world,
-    refuse_shared,
-)
+from bench.cli.session import Session, exit_status, open_world, refuse_shared
 from bench.cli.signals import Noted, interruptible
+from bench.cli.turn import held
 from bench.economics.flexible import Curve, curves
 from bench.measure import Interrupted
 from bench.meters.power_limit import SAME_W, LimitRange, PowerLimit

@@ -14,7 +14,7 @@ import pytest
 import bench
 from bench.cli import run as command
 from bench.cli.refusal import Refusal
-from bench.cli.session import await_device
+from bench.cli.turn import await_device
 from bench.records.run import DeviceFacts
 from bench.store import device_lock
 

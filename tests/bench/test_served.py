@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.cli import turn
 from bench.cli.refusal import BUSY, ENVIRONMENT, USAGE, Refusal
 from bench.cli.served import server_pids
-from bench.cli.session import await_device
+from bench.cli.turn import await_device
 from bench.meters import nvml
 from bench.records.run import DeviceFacts
 
@@ -65,3 +66,13 @@ def test_the_server_may_stay_on_the_card_and_nobody_else(monkeypatch: pytest.Mon
     with pytest.raises(Refusal, match="in use by process 22") as caught:
         await_device(GPU, wait=False, served=(21,))
     assert caught.value.status == BUSY
+
+
+def test_who_waits_for_others_is_told_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter([(22,), (22,), ()])
+    monkeypatch.setattr(nvml, "strangers", lambda _uuid: next(looks))
+    monkeypatch.setattr(turn, "WAIT_POLL_S", 0.0)
+    await_device(GPU, wait=True)
+    assert capsys.readouterr().err.count("in use by process 22: waiting until that ends") == 1

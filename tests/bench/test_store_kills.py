@@ -125,7 +125,12 @@ def test_runs_at_the_same_time_wait_for_each_other_or_end_with_5(tmp_path):
         with device_lock("SIM-h100", wait=False):
             waiting = [
                 stack.enter_context(
-                    subprocess.Popen([*command, "--wait"], stdout=subprocess.DEVNULL)
+                    subprocess.Popen(
+                        [*command, "--wait"],
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                    )
                 )
                 for _ in range(CONCURRENT)
             ]
@@ -133,7 +138,9 @@ def test_runs_at_the_same_time_wait_for_each_other_or_end_with_5(tmp_path):
             assert refused.returncode == 5
             assert "--wait" in refused.stderr
             assert list(tmp_path.iterdir()) == []
-        assert [process.wait() for process in waiting] == [0] * CONCURRENT
+        said = [process.communicate()[1] for process in waiting]
+        assert [process.returncode for process in waiting] == [0] * CONCURRENT
+    assert any("SIM-h100 is in use by another run: waiting until it ends" in each for each in said)
     records = list(tmp_path.glob("*.json"))
     assert len({load(path).run_id for path in records}) == CONCURRENT
 
