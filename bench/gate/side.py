@@ -36,6 +36,9 @@ ASKED = (
 )
 """Parts of a configuration that say what is measured; the others follow from the code or the run,
 such as how many nonces a launch takes at the speed found."""
+DRAWN = ("init", "prompts")
+"""Parts of a data profile that say which data were asked for; the seed and what was seen of the
+data differ in every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def _gauges(work: WorkloadRecord, meter: MeterFacts) -> Iterator[Gauge]:
         "backend": work.backend,
         "tier": work.tier,
         "unit": work.unit,
-        "data": work.data_profile,
+        **_data(work.data_profile or {}),
         **{key: work.config[key] for key in ASKED if key in work.config},
     }
     blocks = work.windows
@@ -129,6 +132,10 @@ def _gauges(work: WorkloadRecord, meter: MeterFacts) -> Iterator[Gauge]:
     yield Gauge(
         work.name, "joules_per_unit", work.unit, values, asked | metered, _why(values, lacking)
     )
+
+
+def _data(profile: JsonObject) -> JsonObject:
+    return {f"data {key}": profile[key] for key in DRAWN if key in profile}
 
 
 def _why(values: tuple[float, ...], wrong: str | None) -> str | None:

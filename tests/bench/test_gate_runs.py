@@ -140,6 +140,20 @@ def test_what_a_run_finds_for_itself_keeps_nothing_apart(gate, runs, tmp_path):
     assert gate(edited(runs, tmp_path, "tuned", tuned))[0] == 0
 
 
+def test_data_of_another_seed_are_the_same_data_and_those_of_another_kind_are_not(
+    gate, runs, tmp_path
+):
+    def drawn(kind, seed, std):
+        profile = {"init": kind, "seed": seed, "prompts": "random", "logit_std": std}
+        return lambda document: document["workloads"][1].update(data_profile=profile)
+
+    first = edited(runs, tmp_path, "first", drawn("fan-in", 1, 0.99))
+    assert gate(edited(runs, tmp_path, "again", drawn("fan-in", 2, 0.98)), against=first)[0] == 0
+    status, _, err = gate(edited(runs, tmp_path, "zeros", drawn("zeros", 1, 0.99)), against=first)
+    assert status == 11
+    assert "data init zeros now, fan-in before" in err
+
+
 def test_another_batch_is_not_comparable_and_the_rest_still_judged(gate, runs, tmp_path):
     def smaller(document):
         document["workloads"][1]["config"]["batch"] = 8
