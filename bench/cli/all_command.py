@@ -26,15 +26,17 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
     strict: options.Strict = False,
     out: options.Out = Path("results"),
     json_out: options.JsonOut = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Run both workloads on one device, write the record, give the verdict."""
     import secrets
 
-    from bench.cli.request import AllRequest
-    from bench.cli.session import run_all
+    from bench.cli.exporting import Exports
+    from bench.cli.weighing import WholeRequest, run_all
 
-    request = AllRequest(
+    request = WholeRequest(
         gpu=gpu,
         device=device,
         meter=meter,
@@ -54,5 +56,6 @@ def all_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywor
         out=out,
         json_out=json_out,
         no_color=no_color,
+        exports=Exports(markdown=markdown, junit=junit),
     )
     return run_all(request)

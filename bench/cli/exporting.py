@@ -1,4 +1,4 @@
-"""Tables as files, in the forms that were asked for."""
+"""Tables and test cases as files, in the forms that were asked for."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from bench.report.screen import say
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.report.junit import Suite
     from bench.report.sheet import Sheet
 
-_FORMS = ("csv", "markdown", "html", "xlsx")
+_FORMS = ("csv", "markdown", "html", "xlsx", "junit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Exports:
     markdown: Path | None = None
     html: Path | None = None
     xlsx: Path | None = None
+    junit: Path | None = None
 
     def wanted(self) -> Iterator[tuple[str, Path]]:
         """Form and file."""
@@ -57,9 +59,13 @@ def check_outputs(wanted: Exports, json_out: str | None, inputs: Iterable[Path |
         taken[place] = f"the file of {option}"
 
 
-def write_exports(wanted: Exports, sheets: Sequence[Sheet], console: Console) -> None:
-    """All tables into one file of each form; Refusal when one cannot be written."""
+def write_exports(
+    wanted: Exports, sheets: Sequence[Sheet], console: Console, suite: Suite | None = None
+) -> None:
+    """All tables into one file of each form, the cases into JUnit XML; Refusal when one cannot
+    be written."""
     from bench.report import exports
+    from bench.report.junit import to_junit
 
     make: dict[str, Callable[..., str | bytes]] = {
         "csv": exports.to_csv,
@@ -67,12 +73,20 @@ def write_exports(wanted: Exports, sheets: Sequence[Sheet], console: Console) ->
         "html": exports.to_html,
         "xlsx": exports.to_xlsx,
     }
+    if suite is not None:
+        make["junit"] = lambda *_: to_junit(suite)
     for form, path in wanted.wanted():
         try:
-            write_whole(path, make[form](*sheets))
+            put(path, make[form](*sheets), form)
         except exports.MissingWriter as error:
             raise Refusal(ENVIRONMENT, str(error)) from error
-        except OSError as error:
-            why = f"cannot write {legible(str(path))}: {error.strerror}; name another file"
-            raise Refusal(STORAGE, f"{why} with --{form}") from error
         say(console, f"Saved {legible(str(path))}")
+
+
+def put(path: Path, text: str | bytes, form: str) -> None:
+    """Write it whole, or a Refusal that names the option."""
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        why = f"cannot write {legible(str(path))}: {error.strerror}; name another file"
+        raise Refusal(STORAGE, f"{why} with --{form}") from error

@@ -58,10 +58,6 @@ AnyDevice = Annotated[
     bool,
     typer.Option("--any-device", help="Compare though device or power limit differ."),
 ]
-Junit = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="A test case a figure.", rich_help_panel=options.OUTPUT),
-]
 
 
 def gate_command(
@@ -75,11 +71,12 @@ def gate_command(
     confidence: Confidence = None,
     any_device: AnyDevice = False,
     json_out: options.JsonToo = None,
-    junit: Junit = None,
+    junit: options.Junit = None,
     markdown: options.Markdown = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Hold to a baseline or a commit: exit 10 regression, 11 not comparable, 12 inconclusive."""
+    from bench.cli.exporting import Exports
     from bench.cli.gated import GateRequest, checked
 
     given = words or []
@@ -96,8 +93,7 @@ def gate_command(
             confidence=confidence,
             any_device=any_device,
             json_out=json_out,
-            junit=junit,
-            markdown=markdown,
+            exports=Exports(markdown=markdown, junit=junit),
             no_color=no_color,
         )
     )

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.exporting import Exports, check_outputs, write_exports
-from bench.cli.output import write_json, write_whole
+from bench.cli.output import write_json
 from bench.cli.refusal import STORAGE, USAGE, Refusal
-from bench.cli.request import check_writable
 from bench.gate.judge import FEWEST_BLOCKS
 from bench.machine import legible
 from bench.report.exports import to_markdown
-from bench.report.junit import Case, to_junit
+from bench.report.junit import Suite
 from bench.report.screen import say
 from bench.report.sheet import Sheet
 from bench.store import StoreError
@@ -47,8 +46,7 @@ class GateRequest:
     confidence: float | None
     any_device: bool
     json_out: str | None
-    junit: Path | None
-    markdown: Path | None
+    exports: Exports
     no_color: bool
 
     @property
@@ -75,9 +73,7 @@ def checked(request: GateRequest) -> GateRequest:
         text = "use a share above 0.5 and below 1, such as 0.95"
         raise Refusal(USAGE, f"--confidence {request.sure:g}: {text}")
     inputs = [path for path in (request.run, request.baseline) if path is not None]
-    check_outputs(Exports(markdown=request.markdown), request.json_out, inputs)
-    if request.junit is not None:
-        _check_junit(request.junit, [*inputs, request.markdown, request.json_out])
+    check_outputs(request.exports, request.json_out, inputs)
     return request
 
 
@@ -86,28 +82,15 @@ def write_findings(
     data: Mapping[str, Any],
     sheets: Sequence[Sheet],
     console: Console,
-    *,
-    suite: str,
-    cases: Sequence[Case],
+    suite: Suite,
 ) -> None:
     """Into every file that is wanted; the step's summary too, where a CI system shows one."""
     try:
         write_json(request, json.dumps({"schema": SCHEMA, **data}, indent=2) + "\n")
     except StoreError as error:
         raise Refusal(STORAGE, str(error)) from error
-    if request.junit is not None:
-        put(request.junit, to_junit(suite, cases), "--junit")
-    write_exports(Exports(markdown=request.markdown), sheets, console)
+    write_exports(request.exports, sheets, console, suite)
     _summarise(sheets, console)
-
-
-def put(path: Path, text: str | bytes, option: str) -> None:
-    """Write it whole, or a Refusal that names the option."""
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        why = f"cannot write {legible(str(path))}: {error.strerror}"
-        raise Refusal(STORAGE, f"{why}; name another file with {option}") from error
 
 
 def _summarise(sheets: Sequence[Sheet], console: Console) -> None:
@@ -170,11 +153,3 @@ def _share(given: str, *, audit: bool) -> float:
     if not fits:
         raise Refusal(USAGE, f"--max-regress {legible(given)}: {text}")
     return percent / 100
-
-
-def _check_junit(path: Path, others: Sequence[Path | str | None]) -> None:
-    """A file of its own that can be written."""
-    check_writable("--junit", path)
-    if os.path.realpath(path) in {os.path.realpath(each) for each in others if each is not None}:
-        text = "is another file of this command too; name another file"
-        raise Refusal(USAGE, f"--junit {legible(str(path))}: {text}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.cli.audited import MAX_BYTES, BadAudit, document, read_document, shipped
 from bench.cli.auditing import audited
-from bench.cli.gated import GateRequest, put, write_findings
+from bench.cli.exporting import put
+from bench.cli.gated import GateRequest, write_findings
 from bench.cli.output import open_console
 from bench.cli.refusal import (
     BAD_FILE,
@@ -22,7 +23,7 @@ from bench.cli.request import check_writable
 from bench.machine import legible
 from bench.records.audit import AuditRow
 from bench.report.audit import Change, changes, spared
-from bench.report.junit import Case
+from bench.report.junit import Case, Suite
 from bench.report.screen import say
 from bench.report.sheet import Sheet, terminal
 
@@ -140,7 +141,7 @@ def _baseline(path: Path | None) -> Sequence[AuditRow] | None:
 def _first(request: GateRequest, rows: Sequence[AuditRow], console: Console) -> int:
     """There is nothing to compare with yet: today's counts become the baseline."""
     assert request.baseline is not None, "the shipped audit is always there"
-    put(request.baseline, document(rows), "--baseline")
+    put(request.baseline, document(rows), "baseline")
     say(console, f"Saved {legible(str(request.baseline))}: {len(rows)} kernels, to compare with")
     found = compare(rows, rows, counts=0.0, resources=0.0)
     _write(request, found, [changes(found.changes, "written now")], console)
@@ -172,4 +173,4 @@ def _write(
         "not_comparable": found.apart,
         "not_in_baseline": found.fresh,
     }
-    write_findings(request, data, sheets, console, suite="bench gate --audit", cases=found.cases)
+    write_findings(request, data, sheets, console, Suite("bench gate --audit", found.cases))

@@ -34,7 +34,7 @@ DEFAULT = ("all", "--grade", "quick")
 MEASURING = ("all", "hash", "infer")
 BY_THE_CODE = (BUG, USAGE)
 """What a base may exit with because its code lacks something, not because of the machine."""
-OURS = ("--json", "--out", "--dry-run", "--csv", "--markdown", "--html", "--xlsx")
+OURS = ("--json", "--out", "--dry-run", "--csv", "--markdown", "--html", "--xlsx", "--junit")
 """Options of those commands that would keep a run from leaving its record here, or beside it."""
 
 

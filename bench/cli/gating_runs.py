@@ -27,6 +27,7 @@ from bench.gate.side import Side
 from bench.machine import legible
 from bench.records.run import Boundary
 from bench.report.gate import cases, gated
+from bench.report.junit import Suite
 from bench.report.screen import say
 from bench.report.sheet import Sheet, terminal
 from bench.store import BadRecord
@@ -138,4 +139,4 @@ def _write(  # noqa: PLR0917 - what is found, and where it goes
         **more,
     }
     tests = cases(found, (said(each, found.terms) for each in found.figures))
-    write_findings(request, data, [sheet], console, suite="bench gate", cases=tests)
+    write_findings(request, data, [sheet], console, Suite("bench gate", tests))

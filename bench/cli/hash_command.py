@@ -44,6 +44,7 @@ def hash_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
     markdown: options.Markdown = None,
     html: options.Html = None,
     xlsx: options.Xlsx = None,
+    junit: options.Junit = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Measure the hash side alone: rate, joules per hash, share of what bounds the kernel."""
@@ -73,6 +74,6 @@ def hash_command(  # noqa: PLR0917 - one parameter an option; Typer passes keywo
         json_out=json_out,
         no_color=no_color,
         kernel=kernel,
-        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
+        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx, junit=junit),
     )
     return run_hash(request)

@@ -19,6 +19,7 @@ from bench.cli.signals import Handler, deaf
 from bench.records.market import MarketProfile
 from bench.records.record import Profiles, RunRecord
 from bench.report.hash import KernelRun, run_line, sheet
+from bench.report.junit import Suite
 from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.summary import show
@@ -140,7 +141,8 @@ class _Hashing:
         self._console.print(terminal(table, self._console.width))
         self._remember(thriftiest)
         write_json(self._request, self._written(fastest, thriftiest))
-        write_exports(self._request.exports, [table], self._console)
+        suite = Suite("bench hash", tuple(self._series.cases()))
+        write_exports(self._request.exports, [table], self._console, suite)
         return self._series.status()
 
     def _remember(self, thriftiest: Best | None) -> None:

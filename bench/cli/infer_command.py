@@ -137,6 +137,7 @@ def infer_command(  # noqa: PLR0917  # long: one parameter an option; Typer pass
     markdown: options.Markdown = None,
     html: options.Html = None,
     xlsx: options.Xlsx = None,
+    junit: options.Junit = None,
     no_color: options.NoColor = False,
 ) -> int:
     """Measure the token side alone: rates, latencies, joules per token, at one point or many."""
@@ -173,6 +174,6 @@ def infer_command(  # noqa: PLR0917  # long: one parameter an option; Typer pass
         out=out,
         json_out=json_out,
         no_color=no_color,
-        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx),
+        exports=Exports(csv=csv, markdown=markdown, html=html, xlsx=xlsx, junit=junit),
     )
     return run_infer(request)

@@ -25,6 +25,7 @@ from bench.records.market import MarketProfile, ModelConfig
 from bench.records.record import Profiles
 from bench.report.energy_model import sheets as energy_models
 from bench.report.infer import PointRun, marked, point_line, rates, sheet
+from bench.report.junit import Case, Suite
 from bench.report.screen import say
 from bench.report.sheet import terminal
 from bench.report.summary import show
@@ -231,7 +232,9 @@ class _Inferring:
             measured = self._series.done[0].measured
             show(measured.record, measured.saved, self._console)
         write_json(self._request, self._written(runs))
-        write_exports(self._request.exports, tables, self._console)
+        refused = (Case(name, "rate", (str(why),)) for name, why in self._refused.items())
+        suite = Suite("bench infer", (*self._series.cases(), *refused))
+        write_exports(self._request.exports, tables, self._console, suite)
         status = self._series.status()
         if self._series.interrupted:
             return status

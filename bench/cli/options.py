@@ -156,6 +156,10 @@ Markdown = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The tables as Markdown.", rich_help_panel=OUTPUT),
 ]
+Junit = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A test case a check or figure.", rich_help_panel=OUTPUT),
+]
 Html = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The tables as one HTML page.", rich_help_panel=OUTPUT),

@@ -6,7 +6,7 @@ their command's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from bench.cli.signals import Handler, Noted, interruptible
 from bench.cli.sweeping import SEVERITY
 from bench.measure import Interrupted
 from bench.records.record import RunRecord
+from bench.report.junit import Case
+from bench.report.run_cases import cases
 from bench.store import StoreError
 
 if TYPE_CHECKING:
@@ -75,6 +77,17 @@ class Series:
     def interrupted(self) -> bool:
         """Whether a signal ended it."""
         return self._noted.number is not None
+
+    def cases(self) -> Iterator[Case]:
+        """All runs as test cases, each under its name where there are several."""
+        asked = self._request
+        for each in self.done:
+            yield from cases(
+                each.record,
+                require_energy=asked.require_energy,
+                strict=asked.strict,
+                within=(each.name,) if len(self.done) > 1 else (),
+            )
 
     def status(self) -> int:
         """The worst status of all, a signal's own; the Refusal that ended it is raised."""

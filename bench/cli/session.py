@@ -1,4 +1,4 @@
-"""One measured run from request to exit status: plan, measure, derive, judge, save, show."""
+"""One measured run: plan, measure, derive, judge, save; and its exit status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from bench.cli.commentary import Commentary
 from bench.cli.dry_run import FIRST_SETUP_S, WARM_SETUP_S, show_plan
 from bench.cli.inference import default_inference, default_model
 from bench.cli.kernels import Choice, default_kernel, limit_of
-from bench.cli.output import open_console, write_json
 from bench.cli.refusal import (
     BUG,
     BUSY,
@@ -26,7 +25,7 @@ from bench.cli.refusal import (
     USAGE,
     Refusal,
 )  # fmt: skip
-from bench.cli.request import AllRequest, check_all
+from bench.cli.request import AllRequest
 from bench.cli.rig import (
     HASHED,
     Hashing,
@@ -59,7 +58,6 @@ from bench.store import (
     remember_setup,
     remembered_setup,
     save,
-    to_json,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -69,13 +67,6 @@ FAILURE_STATUS = {
     "usage": USAGE, "mismatch": ENVIRONMENT, "missing": METRIC_MISSING, "memory": METRIC_MISSING,
     "device": DEVICE_FAILED, "unverified": INVALID, "bug": BUG,
 }  # fmt: skip
-
-
-def run_all(request: AllRequest) -> int:
-    """Everything ``bench all`` does; raises Refusal with the status that fits."""
-    check_all(request)
-    session = open_session(request, open_console(request))
-    return on_device(request, session.target, plan=session.show_plan, work=session.run)
 
 
 def open_session(request: AllRequest, console: Console) -> Session:
@@ -153,12 +144,6 @@ class Session:
         self.software = software({})
         self.host = host_facts()
         self.afterwards = afterwards
-
-    def run(self) -> int:
-        """Plan, measure, derive, judge, save, show."""
-        measured = self.measured()
-        self._show(measured.record, measured.saved)
-        return exit_status(measured.record, measured.outcome, self.request)
 
     def measured(self) -> Measured:
         """Plan, measure, derive, judge, save."""
@@ -290,12 +275,6 @@ class Session:
             ),
             journal_sha256=journal.sha256(),
         )
-
-    def _show(self, record: RunRecord, saved: Path) -> None:
-        from bench.report.summary import show
-
-        write_json(self.request, to_json(record))
-        show(record, saved, self.console)
 
 
 def exit_status(record: RunRecord, outcome: Outcome, request: AllRequest) -> int:

@@ -22,13 +22,22 @@ class Case:
     failures: tuple[str, ...] = ()
 
 
-def to_junit(suite: str, cases: Sequence[Case]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Cases under one name."""
+
+    name: str
+    cases: Sequence[Case]
+
+
+def to_junit(suite: Suite) -> bytes:
     """One suite of cases, UTF-8 with its XML declaration."""
-    failed = sum(bool(case.failures) for case in cases)
-    counts = {"tests": str(len(cases)), "failures": str(failed), "errors": "0", "skipped": "0"}
+    failed = sum(bool(case.failures) for case in suite.cases)
+    numbers = {"tests": len(suite.cases), "failures": failed, "errors": 0, "skipped": 0}
+    counts = {name: str(number) for name, number in numbers.items()}
     root = ElementTree.Element("testsuites", {"name": GENERATOR, **counts})
-    outer = ElementTree.SubElement(root, "testsuite", {"name": _plain(suite), **counts})
-    for case in cases:
+    outer = ElementTree.SubElement(root, "testsuite", {"name": _plain(suite.name), **counts})
+    for case in suite.cases:
         names = {"classname": _plain(case.group), "name": _plain(case.name)}
         inner = ElementTree.SubElement(outer, "testcase", names)
         if case.failures:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.ledger import boundary as boundary_of
 from bench.plan import GRADES
 from bench.records.decision import Option
 from bench.records.record import RunRecord
@@ -43,6 +44,15 @@ def figures_of(record: RunRecord, console: Console) -> None:
         say(console, f"{mark}{code.name}: {code.text}")
     say(console, "")
     say(console, record.verdict.sentence, style="bold")
+
+
+def exported(record: RunRecord) -> list[Sheet]:
+    """The tables of a finished run for a file; codes and verdict stand below the last."""
+    nothing = Sheet("Measured", boundary_of(record.device), (Column("workload", "workload"),), ())
+    sheets = list(_sheets(record)) or [nothing]
+    codes = (f"{code.name}: {code.text}" for code in record.validity.codes)
+    below = (*codes, record.verdict.sentence)
+    return [*sheets[:-1], replace(sheets[-1], notes=below)]
 
 
 def _sheets(record: RunRecord) -> Iterator[Sheet]:
