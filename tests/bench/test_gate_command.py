@@ -10,7 +10,7 @@ from bench.cli import gating, run
 from bench.cli.audited import document, read_document
 from bench.cli.gating import compare
 from bench.records.audit import AuditRow
-from bench.report.junit import Case, to_junit
+from bench.report.junit import Case, Suite, to_junit
 
 PLAIN = AuditRow(
     "cupy:plain", "sm_90", "nvrtc 13.0", midstates=1, instructions=2450, alu=2200, fma_slots=250,
@@ -137,7 +137,7 @@ def test_ci_is_told(gate, tmp_path):
 
 def test_foreign_text_cannot_break_the_xml():
     evil = '<x a="1">&\x1b[31m\x00]]>\ud800￾'
-    written = to_junit(evil, [Case(evil, evil, (evil,)), Case("fine", "fine")])
+    written = to_junit(Suite(evil, [Case(evil, evil, (evil,)), Case("fine", "fine")]))
     (bad, fine) = ElementTree.fromstring(written).iter("testcase")
     assert bad.get("name") == bad.find("failure").text
     assert bad.get("name").startswith('<x a="1">& [31m ]]>')

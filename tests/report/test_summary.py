@@ -8,15 +8,15 @@ from rich.console import Console
 
 from bench.cli import run
 from bench.report import summary
+from bench.store import load
 
 
-@pytest.fixture
-def record(tmp_path, monkeypatch, capsys):
-    kept = []
-    monkeypatch.setattr(summary, "show", lambda record, *_: kept.append(record))
-    assert run(["all", "--device", "sim:h100", "--out", str(tmp_path)]) == 0
-    capsys.readouterr()
-    return kept[0]
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    assert run(["all", "--device", "sim:h100", "--out", str(place)]) == 0
+    (path,) = place.glob("*.json")
+    return load(path)
 
 
 def text_of(record, width):
@@ -26,8 +26,7 @@ def text_of(record, width):
 
 
 @pytest.fixture
-def shown(record, monkeypatch):
-    monkeypatch.undo()
+def shown(record):
     return lambda width, **changes: text_of(dataclasses.replace(record, **changes), width)
 
 
