@@ -22,7 +22,7 @@ from bench.records.record import RunRecord
 from bench.records.run import WorkloadRecord
 from bench.report import audit as tables
 from bench.report.audit import CardCeiling, MeasuredShare
-from bench.report.screen import say
+from bench.report.screen import counting, say
 from bench.report.sheet import terminal
 from bench.roofline import HashCounts, hash_ceiling
 from bench.store import BadRecord, StoreError, find_journal, load, read_journal
@@ -88,7 +88,8 @@ def audited(arch: str | None, kernel: str, console: Console) -> list[AuditRow]:
             raise Refusal(USAGE, f"--kernel {kernel}: use all or one of {', '.join(kernels)}")
         todo = [t for t in known if f"{t[0]}:{t[1]}" in wanted and t[2] in chosen]
         say(console, f"{len(todo)} kernels are compiled and counted; a repetition is quick.")
-        return [row_of(each) for each in audit.audit_all(todo)]
+        with counting(console, "Compiling", len(todo)) as done:
+            return [row_of(each) for each in audit.audit_all(todo, done=done)]
     except ToolMissingError as error:
         raise Refusal(ENVIRONMENT, str(error)) from error
     except (CompileError, UnreadableCodeError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -88,8 +88,12 @@ def targets(among: Sequence[int] | None = None) -> list[Target]:
     return [(kernel, variant, each) for each in chosen for kernel, variant in kernels]
 
 
-def audit_all(chosen: Iterable[Target], processes: int | None = None) -> list[Audit]:
-    """The audits in order, compiled by several processes at once.
+def audit_all(
+    chosen: Iterable[Target],
+    processes: int | None = None,
+    done: Callable[[], object] = lambda: None,
+) -> list[Audit]:
+    """The audits in order, compiled by several processes at once; ``done`` is called for each.
 
     ``ToolMissingError`` names a tool that is not installed and how to get it, ``CompileError`` what
     a tool said; OSError where the cache takes no more.
@@ -99,18 +103,24 @@ def audit_all(chosen: Iterable[Target], processes: int | None = None) -> list[Au
         program_version(tool)
     missing = [target for target in todo if not private_cache.known(_name(target))]
     workers = min(processes or len(os.sched_getaffinity(0)), len(missing))
-    if workers > 1:  # NVRTC compiles one program at a time in a process
-        _make_all(missing, workers)
-    return [audit(target) for target in todo]
+    together = missing if workers > 1 else []  # NVRTC compiles one at a time in a process
+    if together:
+        _make_all(together, workers, done)
+    audits = []
+    for target in todo:
+        audits.append(audit(target))
+        if target not in together:
+            done()
+    return audits
 
 
-def _make_all(missing: Sequence[Target], workers: int) -> None:
+def _make_all(missing: Sequence[Target], workers: int, done: Callable[[], object]) -> None:
     """Fill the cache. What ends it early ends the workers: NVRTC hears no signal for seconds."""
     context, place = get_context("spawn"), (private_cache.folder(),)
     with ProcessPoolExecutor(workers, context, private_cache.use, place) as pool:
         try:
             for _ in pool.map(audit, missing):
-                pass
+                done()
         except BrokenProcessPool as error:
             raise CompileError("a compiling process was killed: is memory short?") from error
         except BaseException:

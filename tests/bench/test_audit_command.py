@@ -37,7 +37,7 @@ def compiled(monkeypatch):
     known = [(backend, variant, each) for each in (80, 90) for backend, variant in COUNTED]
     monkeypatch.setattr(audit, "targets", lambda: known)
     monkeypatch.setattr(
-        audit, "audit_all", lambda todo: [seen.append(t) or made_up(t) for t in todo]
+        audit, "audit_all", lambda todo, **_: [seen.append(t) or made_up(t) for t in todo]
     )
     return seen
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_meant_is_one_line(compiled, capsys, arguments, status, s
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("command", [["audit"], ["gate", "--audit"]])
 def test_a_missing_tool_is_named_with_its_cure(capsys, monkeypatch, command):
-    def missing(_todo):
+    def missing(_todo, **_):
         raise ToolMissingError("nvdisasm")
 
     monkeypatch.setattr(audit, "audit_all", missing)
@@ -150,7 +150,7 @@ def test_a_missing_tool_is_named_with_its_cure(capsys, monkeypatch, command):
     ],
 )
 def test_a_toolchain_that_fails_is_one_line(capsys, monkeypatch, error, status, says):
-    def refuse(_todo):
+    def refuse(_todo, **_):
         raise error
 
     monkeypatch.setattr(audit, "audit_all", refuse)

@@ -59,7 +59,10 @@ def audits() -> dict[a.Target, a.Audit]:
         or target[2] in SHARED_SCHEDULE_ON
     ]
     try:
-        return dict(zip(chosen, a.audit_all(chosen), strict=True))
+        told: list[int] = []
+        found = a.audit_all(chosen, done=lambda: told.append(1))
+        assert len(told) == len(chosen), "each is told of once, compiled now or before"
+        return dict(zip(chosen, found, strict=True))
     except ToolMissingError as error:
         pytest.skip(str(error))
 
@@ -170,7 +173,7 @@ def test_workers_share_the_folder_of_who_started_them(
     monkeypatch.setattr(a, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(private_cache, "_CHOSEN", {"cuda": tmp_path})
     with pytest.raises(CompileError, match="is memory short"):
-        a._make_all([("cupy", "plain", 90)], 2)
+        a._make_all([("cupy", "plain", 90)], 2, list)
     assert started == [(2, private_cache.use, (tmp_path,))]
 
 
