@@ -257,7 +257,7 @@ def test_preparing_again_changes_the_launches_alone(monkeypatch: pytest.MonkeyPa
     said = []
     for group_s in (None, 0.002):
         workload.prepare(group_s=group_s)
-        workload.run(lambda *_: None, _stop_after(3))
+        workload.run(lambda *_: None, _stop_after(40))  # enough for some shares
         seen.append({share["header_hex"] for share in workload.facts()})
         said.append(dict(workload.describe()))
         assert threading.active_count() == before + 1
