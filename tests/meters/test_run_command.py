@@ -55,7 +55,7 @@ def test_constant_power_within_a_percent_and_the_status_kept(run):
         "import time; time.sleep(1.2); print('x'); raise SystemExit(3)",
     )
     done, record = run(
-        "--gpu", "0", "--units", "60", "--idle", "1", command=command, WATTS=250, UPDATE_S=0.1
+        "--gpu", "0", "--units", "60", "--idle", "2", command=command, WATTS=250, UPDATE_S=0.1
     )
     assert done.returncode == 3
     assert done.stdout == "x\n"
@@ -68,8 +68,8 @@ def test_constant_power_within_a_percent_and_the_status_kept(run):
     assert {"FAKE_LIBRARY", "UNCALIBRATED"} <= names(record)
     assert record["validity"]["status"] == "labelled", record["validity"]
     idle = record["idle"]["watts"]
-    assert idle["mid"] == pytest.approx(250, rel=0.15), "ticks of 0.1 s in 1 s"
-    assert abs(figures["joules_net"]["mid"]) < 0.15 * figures["joules"]["mid"]
+    assert idle["mid"] == pytest.approx(250, rel=0.08), "ticks of 0.1 s in 2 s"
+    assert abs(figures["joules_net"]["mid"]) < 0.08 * figures["joules"]["mid"]
     assert ("NOT_LOADED" in names(record)) == (figures["watts"]["mid"] <= idle["hi"])
     assert re.search(r"2(4[89]|5[012])(\.\d)? W", done.stderr), done.stderr
 
@@ -96,7 +96,7 @@ def test_units_are_read_from_what_it_prints_and_repeats_give_the_interval(run):
     assert done.stderr.count("all: 1,200 rows\n") == 3
     assert figures["units"] == 1200
     assert figures["runs"] == figures["joules"]["n"] == len(record["stretches"]) == 3
-    assert figures["watts"]["mid"] == pytest.approx(200, rel=0.05)
+    assert figures["watts"]["mid"] == pytest.approx(200, rel=0.03)
 
 
 def test_a_child_shorter_than_the_counters_period_is_labelled_never_zero(run):
@@ -189,24 +189,20 @@ def test_a_script_measures_itself_and_its_windows(fake_gpu, python):
             time.sleep(0.7)
         print(json.dumps({
             "watts": m.watts.mid, "seconds": m.seconds, "per": m.per_unit(10).mid,
-            "joules": m.joules.mid, "half": m.joules.hi - m.joules.mid,
-            "absolute": [m.joules_absolute.lo, m.joules_absolute.hi],
+            "joules": m.joules.mid, "absolute": [m.joules_absolute.lo, m.joules_absolute.hi],
             "window": [prefill.name, prefill.joules.mid, prefill.joules.lo, prefill.joules.hi,
                        prefill.seconds],
             "codes": [code.name for code in m.codes], "reason": m.reason,
         }))
         """
     )
-    half_j = said["half"]  # 95 %: twice that is certain, whatever else keeps the processor
-    assert said["joules"] == pytest.approx(200 * said["seconds"], abs=2 * half_j)
-    assert half_j < 0.1 * said["joules"]
-    assert said["watts"] == pytest.approx(said["joules"] / said["seconds"])
+    assert said["watts"] == pytest.approx(200, rel=0.01)
     assert said["per"] == pytest.approx(said["joules"] / 10)
     assert said["absolute"][0] < said["joules"] < said["absolute"][1]
     name, mid, lo, hi, seconds = said["window"]
     assert name == "prefill"
-    assert mid == pytest.approx(200 * seconds, abs=hi - lo)
-    assert lo < mid < hi
+    assert lo < 200 * seconds < hi, "what two edges in 0.5 s leave open, and no more"
+    assert hi - lo < 0.1 * mid
     assert {"FAKE_LIBRARY", "UNCALIBRATED"} <= set(said["codes"])
     assert said["reason"] is None
 
