@@ -26,11 +26,9 @@ def run_all(request: WholeRequest) -> int:
     check_all(request)
     check_outputs(request.exports, request.json_out, (request.market,))
     session = open_session(request, open_console(request))
-
-    def work() -> int:
-        return _run(request, session)
-
-    return on_device(request, session.target, plan=session.show_plan, work=work)
+    return on_device(
+        request, session.target, plan=session.show_plan, work=lambda: _run(request, session)
+    )
 
 
 def _run(request: WholeRequest, session: Session) -> int:
